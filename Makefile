@@ -1,0 +1,50 @@
+# make demo: train on a generated phantom, with and without cleansing, and print the comparison.
+# make test: run the test suite. Both set everything up by themselves in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+DEMO := runs/demo
+DATA := data/phantom_noisy
+QUICK := configs/presets/quick.yaml
+
+.PHONY: demo test slow clean-demo
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	# torch first and alone: a bare requirement could resolve to a build with several GB of CUDA packages.
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $(INSTALLED)
+
+test: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -m 'not slow'
+
+slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow
+
+data/phantom: | $(INSTALLED)
+	$(BIN)/python scripts/make_phantom.py --output_dir $@
+
+$(DATA): | data/phantom
+	$(BIN)/python scripts/make_noisy_labels.py --dataset_dir data/phantom --output_dir $@ \
+	  --recipe configs/noise/paper_alpha70_beta10.yaml --seed 0
+
+# One run: train, then evaluate the best and the last network on the clean test labels.
+define train_and_evaluate
+	$(BIN)/python -m monai.bundle run training \
+	  --config_file "['configs/train.yaml','configs/methods/$(1).yaml','$(QUICK)']" \
+	  --dataset_dir $(DATA) --output_dir $(DEMO)/$(1)
+	$(BIN)/python -m monai.bundle run evaluating \
+	  --config_file "['configs/train.yaml','configs/methods/$(1).yaml','$(QUICK)','configs/evaluate.yaml']" \
+	  --dataset_dir $(DATA) --output_dir $(DEMO)/$(1)
+endef
+
+demo: $(DATA) clean-demo
+	$(call train_and_evaluate,baseline)
+	$(call train_and_evaluate,self_cleansing_practical)
+	$(BIN)/python scripts/compare_runs.py $(DEMO)/baseline $(DEMO)/self_cleansing_practical
+	@echo "figure: $(DEMO)/self_cleansing_practical/figure.png"
+
+clean-demo:
+	rm -rf $(DEMO)
