@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read JSON with an error a user can act on; write it so that nobody ever sees half a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+
+def read_json(path: str | os.PathLike) -> dict:
+    """Read a JSON object.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The object; an empty object is {}.
+
+    Raises:
+        FileNotFoundError: if the file does not exist.
+        ValueError: if the file is not JSON, or holds something other than an object; the line is named.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; check the path")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not valid JSON (line {error.lineno}: {error.msg}); correct that line") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not valid JSON (byte {error.start} is not UTF-8); save it as UTF-8") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object {{...}}, got a {type(content).__name__}")
+    return content
+
+
+def write_json(path: str | os.PathLike, content: dict) -> None:
+    """Write a JSON object under a temporary name beside the target, then rename it (atomic on one file system).
+
+    Args:
+        path: the file; missing parent folders are made; an existing file is replaced.
+        content: anything `json.dumps` takes.
+
+    Raises:
+        OSError: if the folder cannot be written; nothing is left behind.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

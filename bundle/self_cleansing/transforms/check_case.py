@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check a case, and bring image and label into one shape, right after LoadImaged and EnsureChannelFirstd."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import InvertibleTransform, MapTransform
+from monai.utils import convert_to_dst_type
+
+from ..data.checks import check_image, check_same_grid
+from ..data.labels import Labels, class_names, has_channel_axis, label_to_channels
+
+
+class CheckCased(MapTransform):
+    """Refuse a case that cannot be trained on; the data pass unchanged.
+
+    The image must be finite and not constant, and the label must have the image's spatial shape and affine; a plain
+    tensor (no metadata) is spared the affine.
+
+    Args:
+        image_key: MetaTensor (C, H, W) or (C, H, W, D), float.
+        label_key: MetaTensor (C, H, W) or (C, H, W, D), any layout that `LabelToChannelsd` takes.
+        allow_missing_keys: if True, a case without label is checked for its image alone (inference).
+
+    Raises:
+        ValueError: at call, if the case breaks a rule; the file and the value are named.
+        KeyError: at call, if a key is missing and allow_missing_keys is False.
+    """
+
+    def __init__(self, image_key: str = "image", label_key: str = "label", allow_missing_keys: bool = False) -> None:
+        super().__init__([image_key, label_key], allow_missing_keys)
+        self.image_key = image_key
+        self.label_key = label_key
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        case = dict(data)
+        present = list(self.key_iterator(case))
+        if self.image_key in present:
+            check_image(_numpy(case[self.image_key]), _file_name(case, self.image_key))
+        if len(present) == 2:
+            image, label = case[self.image_key], case[self.label_key]
+            check_same_grid(
+                image.shape[1:],
+                label.shape[1:],
+                _file_name(case, self.image_key),
+                _file_name(case, self.label_key),
+                image.affine.numpy() if isinstance(image, MetaTensor) else None,
+                label.affine.numpy() if isinstance(label, MetaTensor) else None,
+            )
+        return case
+
+
+class LabelToChannelsd(MapTransform):
+    """Turn labels of any accepted layout into one binary channel per foreground class.
+
+    (1, ...) integer map or (K, ...) class masks -> uint8 (K, ...) of 0 and 1, a MetaTensor with the metadata and the
+    applied operations of the input, so that later transforms invert as before. The rules are those of
+    `self_cleansing.data.labels`. A label that already has this form passes unchanged.
+
+    Args:
+        keys: the labels.
+        label_names: label value -> name of the K foreground classes, or a list of names for 1..K.
+        allow_missing_keys: if True, a missing key is skipped.
+
+    Raises:
+        ValueError: at construction for malformed label_names; at call for values outside the declared classes.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        label_names: Labels,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.label_names = class_names(label_names)
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        case = dict(data)
+        for key in self.key_iterator(case):
+            label = case[key]
+            channel_axis = has_channel_axis(label.meta) if isinstance(label, MetaTensor) else True
+            channels = label_to_channels(_numpy(label), self.label_names, _file_name(case, key), channel_axis)
+            case[key] = convert_to_dst_type(channels, label, dtype=torch.uint8)[0]
+        return case
+
+
+class EnsureVolumed(MapTransform, InvertibleTransform):
+    """Make a 2-D image a volume of one slice: (C, H, W) -> (C, H, W, 1). Volumes pass unchanged. Invertible.
+
+    Args:
+        keys: tensors (C, H, W) or (C, H, W, D), any dtype.
+        allow_missing_keys: if True, a missing key is skipped.
+    """
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        case = dict(data)
+        for key in self.key_iterator(case):
+            tensor = case[key]
+            is_2d = tensor.ndim == 3
+            volume = tensor[..., None] if is_2d else tensor[...]  # a new view, so that the input keeps its own record
+            if isinstance(volume, MetaTensor):
+                self.push_transform(volume, orig_size=tuple(tensor.shape[1:]), extra_info={"is_2d": is_2d})
+            case[key] = volume
+        return case
+
+    def inverse(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        case = dict(data)
+        for key in self.key_iterator(case):
+            applied = self.pop_transform(case[key])
+            case[key] = case[key][..., 0] if applied["extra_info"]["is_2d"] else case[key]
+        return case
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()
+
+
+def _file_name(case: Mapping[Hashable, torch.Tensor], key: str) -> str:
+    tensor = case[key]
+    name = tensor.meta.get("filename_or_obj") if isinstance(tensor, MetaTensor) else None
+    return str(name) if name else f"<{key} in memory>"
