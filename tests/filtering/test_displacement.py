@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The displacement filter on discs whose clean, dilated, eroded and missing labels are known."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+from bundle.self_cleansing.filtering import (
+    FilterGuards,
+    boundary_displacement,
+    compare_areas,
+    displacement_filter,
+    fit_mixture,
+    published_filter,
+)
+
+
+class Discs(NamedTuple):
+    kind: np.ndarray  # (N,)
+    areas: list  # four arrays (N, K)
+    losses: np.ndarray  # (N, K) soft Dice loss
+
+
+def make_discs(counts=(60, 50, 50, 40), num_classes=2, size=48, seed=0) -> Discs:
+    """Discs seen by an unsure network: a blurred edge around a slightly wrong circle.
+
+    The soft Dice of a blurred prediction is highest for the mask of all pixels above half that Dice, not above 0.5.
+    A label dilated by 2 px is close to that mask: it has the LOWEST loss of all, below the correct label.
+    """
+    rng = np.random.default_rng(seed)
+    kind = np.repeat(["clean", "dilated", "eroded", "missing"], counts)
+    shape = (len(kind), num_classes, 1, 1)
+    radius = rng.uniform(6, 9, shape)
+    offset_px = np.select([kind == "dilated", kind == "eroded"], [2.0, -2.0])[:, None, None, None]
+    rows, columns = np.mgrid[:size, :size]
+    centre = size / 2 + rng.uniform(-3, 3, (2, *shape))
+    label = np.hypot(rows - centre[0], columns - centre[1]) <= radius + offset_px
+    label &= (kind != "missing")[:, None, None, None]
+    centre = centre + rng.normal(0, 0.3, centre.shape)
+    outside_px = np.hypot(rows - centre[0], columns - centre[1]) - (radius + rng.normal(0, 0.3, shape))
+    probs = 1 / (1 + np.exp(outside_px / 2.5))
+    total = probs.sum((2, 3)) + label.sum((2, 3))
+    losses = 1 - 2 * (probs * label).sum((2, 3)) / total
+    areas = compare_areas(torch.from_numpy(label), torch.from_numpy(probs > 0.5))
+    return Discs(kind, [area.numpy() for area in areas], losses)
+
+
+@pytest.fixture(scope="module")
+def discs() -> Discs:
+    return make_discs()
+
+
+def test_features_by_hand():
+    features = boundary_displacement([[30, 0]], [[20, 0]], [[12, 0]], [[10, 0]])
+    np.testing.assert_allclose(features, [[[1.2, 1.0], [0.0, 0.0]]])
+
+
+def test_a_disc_dilated_by_two_pixels_is_displaced_by_about_two(discs):
+    features = boundary_displacement(*discs.areas)
+    medians = {kind: np.median(features[discs.kind == kind], axis=(0, 1)) for kind in ("clean", "dilated", "eroded")}
+    assert medians["clean"][0] < 0.7 and abs(medians["clean"][1]) < 0.2
+    assert 1.8 < medians["dilated"][1] < 3.0
+    assert -2.4 < medians["eroded"][1] < -1.2
+
+
+def test_the_lowest_loss_belongs_to_dilated_labels_and_misleads_the_filters_that_trust_it(discs):
+    mean_loss = {kind: discs.losses[discs.kind == kind].mean() for kind in ("clean", "dilated", "eroded", "missing")}
+    assert min(mean_loss, key=mean_loss.get) == "dilated"
+    # The paper's filter, every guard on: most of what it believes is dilated or eroded.
+    believed = published_filter(
+        discs.losses, "manual", FilterGuards.all(), label_area=discs.areas[0], pred_area=discs.areas[1]
+    ).clean[:, 0]
+    assert believed[discs.kind == "dilated"].all()
+    assert (discs.kind[believed] == "clean").mean() < 0.6
+    # The same mixture on displacements, its component chosen by the lowest mean loss: dilated labels and no others.
+    present = discs.kind != "missing"
+    mixture = fit_mixture(boundary_displacement(*discs.areas).mean(axis=1)[present], 3)
+    component_loss = mixture.posteriors.T @ discs.losses.mean(axis=1)[present] / mixture.posteriors.sum(axis=0)
+    chosen = mixture.posteriors[:, component_loss.argmin()] > 0.5
+    assert set(discs.kind[present][chosen]) == {"dilated"}
+
+
+def test_the_component_nearest_zero_is_the_clean_one(discs):
+    verdicts = displacement_filter(*discs.areas)
+    clean = verdicts.clean[:, 0]
+    assert verdicts.reason == ""
+    assert set(discs.kind[clean]) == {"clean"}  # precision 1
+    assert clean[discs.kind == "clean"].mean() > 0.9
+    np.testing.assert_array_equal(verdicts.by_rule[:, 0], discs.kind == "missing")
+    np.testing.assert_array_equal(verdicts.clean[:, 0], verdicts.clean[:, 1])
+
+
+def test_each_class_can_be_judged_alone():
+    apart = make_discs(seed=1)
+    mixed = [np.stack([area[:, 0], area[::-1, 1]], axis=1) for area in apart.areas]  # other noise in the other class
+    verdicts = displacement_filter(*mixed, unit="class")
+    kinds = np.stack([apart.kind, apart.kind[::-1]], axis=1)
+    assert set(kinds[verdicts.clean]) == {"clean"}
+    assert (verdicts.clean[kinds == "clean"]).mean() > 0.9
+    assert len(verdicts.fits) == 2
+
+
+def test_nested_labels_are_lost_to_collapsed_components_unless_these_have_some_width(discs):
+    def recall(**options):
+        return displacement_filter(*discs.areas, unit="class", **options).clean[discs.kind == "clean"].mean()
+
+    perfect = with_rows(discs, ((150, 150), (150, 150)))  # no pixel differs
+    assert recall(resolution_px=1e-3) < 0.9 < 0.95 < recall()
+    assert not displacement_filter(*perfect, unit="class", resolution_px=1e-3).clean[0].all()
+    assert displacement_filter(*perfect, unit="class").clean[0].all()
+
+
+def test_permuting_samples_permutes_verdicts_and_other_seeds_agree(discs):
+    order = np.random.default_rng(0).permutation(len(discs.kind))
+    verdicts = displacement_filter(*discs.areas)
+    permuted = displacement_filter(*(area[order] for area in discs.areas))
+    np.testing.assert_array_equal(permuted.clean, verdicts.clean[order])
+    np.testing.assert_array_equal(permuted.posterior, verdicts.posterior[order])
+    for seed in range(1, 4):
+        assert (displacement_filter(*discs.areas, seed=seed).clean == verdicts.clean).mean() > 0.97
+
+
+def with_rows(discs: Discs, *rows: tuple) -> list[np.ndarray]:
+    """Put hand-written samples first; each row gives (label_area, pred_area) of both classes."""
+    extra = np.array(rows)  # (R, K, 2)
+    label, pred = extra[..., 0], extra[..., 1]
+    hand = [label, pred, np.abs(label - pred), np.minimum(pred, 40)]
+    return [np.concatenate([first, rest]) for first, rest in zip(hand, discs.areas, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("row", "image", "by_class"),
+    [
+        (((0, 0), (0, 0)), [1, 1], [1, 1]),  # nothing anywhere
+        (((0, 8), (0, 0)), [1, 1], [1, 1]),  # no more than 8 predicted pixels are no evidence
+        (((0, 9), (0, 0)), [0, 0], [0, 1]),  # a missing label, and an organ that is too faint to tell
+        (((0, 90), (150, 150)), [0, 0], [0, 1]),  # a missing label beside a good one
+        (((90, 0), (150, 150)), [0, 0], [0, 1]),  # marked, but not found by a network that knows the class
+        (((8, 0), (150, 150)), [1, 1], [1, 1]),
+        (((0, 0), (150, 150)), [1, 1], [1, 1]),  # an absent organ follows its sample ...
+        (((0, 0), (250, 150)), [0, 0], [1, 0]),  # ... also when the sample is noisy
+    ],
+)
+def test_the_rules_for_empty_masks(discs, row, image, by_class):
+    areas = with_rows(discs, row)
+    assert displacement_filter(*areas).clean[0].tolist() == [bool(v) for v in image]
+    assert displacement_filter(*areas, unit="class").clean[0].tolist() == [bool(v) for v in by_class]
+
+
+def test_a_rule_can_be_confined_to_its_class(discs):
+    areas = with_rows(discs, ((0, 90), (150, 150)))
+    assert displacement_filter(*areas, noisy_class_rejects_image=False).clean[0].tolist() == [False, True]
+
+
+def test_a_class_that_the_network_has_not_learnt_is_not_held_against_its_labels(discs):
+    areas = [area.copy() for area in discs.areas]
+    for area in areas[1:]:
+        area[:, 1] = 0  # never predicted
+    areas[2][:, 1] = areas[0][:, 1]
+    verdicts = displacement_filter(*areas)
+    assert set(discs.kind[verdicts.clean[:, 0]]) == {"clean"} and verdicts.clean[:, 1].sum() > 50
+    assert displacement_filter(*areas, unit="class").clean[:, 1].all()
+    strict = displacement_filter(*areas, unit="class", min_seen_fraction=0.0)
+    assert not strict.clean[discs.kind != "missing", 1].any()
+
+
+def test_too_few_samples_are_accepted_except_by_rule(discs):
+    areas = with_rows(Discs(discs.kind[:10], [a[:10] for a in discs.areas], discs.losses[:10]), ((0, 90), (0, 90)))
+    verdicts = displacement_filter(*areas)
+    assert verdicts.clean[1:].all() and not verdicts.clean[0].any()
+    assert "only 10 samples" in verdicts.reason
+
+
+def test_identical_and_no_samples_are_accepted():
+    areas = [np.full((50, 1), v) for v in (120, 110, 14, 30)]
+    assert displacement_filter(*areas).clean.all()
+    assert displacement_filter(*(a[:0] for a in areas)).clean.shape == (0, 1)
+
+
+def test_if_even_the_nearest_group_is_far_off_the_network_is_to_blame(discs):
+    wrong = discs.kind != "clean"
+    areas = [area[wrong] for area in discs.areas]
+    assert displacement_filter(*areas, max_clean_displacement_px=None).clean.any()
+    verdicts = displacement_filter(*areas, max_clean_displacement_px=1.5)
+    assert verdicts.clean[discs.kind[wrong] != "missing"].all()
+    assert not verdicts.clean[discs.kind[wrong] == "missing"].any()
+    assert "more than 1.5:" in verdicts.reason
+
+
+def test_features_are_clipped(discs):
+    values = displacement_filter(*discs.areas, clip_px=1.5).fits[0].values
+    assert values.max() == 1.5 and values[:, 1].min() == -1.5
+
+
+def test_bad_input_is_named(discs):
+    with pytest.raises(ValueError, match=r"\(3,\)"):
+        boundary_displacement(*[np.zeros(3)] * 4)
+    with pytest.raises(ValueError, match="'organ'"):
+        displacement_filter(*discs.areas, unit="organ")
