@@ -135,11 +135,11 @@ def with_rows(discs: Discs, *rows: tuple) -> list[np.ndarray]:
 @pytest.mark.parametrize(
     ("row", "image", "by_class"),
     [
-        (((0, 0), (0, 0)), [1, 1], [1, 1]),  # nothing anywhere
-        (((0, 8), (0, 0)), [1, 1], [1, 1]),  # no more than 8 predicted pixels are no evidence
-        (((0, 9), (0, 0)), [0, 0], [0, 1]),  # a missing label, and an organ that is too faint to tell
-        (((0, 90), (150, 150)), [0, 0], [0, 1]),  # a missing label beside a good one
-        (((90, 0), (150, 150)), [0, 0], [0, 1]),  # marked, but not found by a network that knows the class
+        (((0, 0), (0, 0)), [0, 0], [0, 0]),  # nothing anywhere: nothing speaks for the label
+        (((0, 8), (0, 0)), [0, 0], [0, 0]),  # no more than 8 predicted pixels are no evidence
+        (((0, 9), (0, 0)), [0, 0], [0, 0]),  # a missing label, and an organ that is too faint to tell
+        (((0, 90), (150, 150)), [0, 1], [0, 1]),  # a missing label beside a good one
+        (((90, 0), (150, 150)), [0, 1], [0, 1]),  # marked, but not found by a network that knows the class
         (((8, 0), (150, 150)), [1, 1], [1, 1]),
         (((0, 0), (150, 150)), [1, 1], [1, 1]),  # an absent organ follows its sample ...
         (((0, 0), (250, 150)), [0, 0], [1, 0]),  # ... also when the sample is noisy
@@ -151,9 +151,23 @@ def test_the_rules_for_empty_masks(discs, row, image, by_class):
     assert displacement_filter(*areas, unit="class").clean[0].tolist() == [bool(v) for v in by_class]
 
 
-def test_a_rule_can_be_confined_to_its_class(discs):
+def test_a_rule_can_reject_the_whole_image(discs):
     areas = with_rows(discs, ((0, 90), (150, 150)))
-    assert displacement_filter(*areas, noisy_class_rejects_image=False).clean[0].tolist() == [False, True]
+    assert not displacement_filter(*areas, noisy_class_rejects_image=True).clean[0].any()
+
+
+def test_samples_without_a_class_to_compare_can_be_believed(discs):
+    areas = with_rows(discs, ((0, 0), (0, 8)), ((0, 9), (0, 0)))
+    verdicts = displacement_filter(*areas, uncompared_is_clean=True)
+    assert verdicts.clean[:2].tolist() == [[True, True], [False, True]]
+    assert verdicts.by_rule[:2].all()
+
+
+def test_clean_labels_split_between_two_components_stay_together():
+    """Clean labels alone: three components must share them, and believing one of the three would lose the rest."""
+    discs = make_discs(counts=(150, 0, 0, 0))
+    group, single = (displacement_filter(*discs.areas, same_group_px=px) for px in (1.0, 0.0))
+    assert group.clean.mean() > 0.95 > 0.8 > single.clean.mean()
 
 
 def test_a_class_that_the_network_has_not_learnt_is_not_held_against_its_labels(discs):
@@ -163,7 +177,7 @@ def test_a_class_that_the_network_has_not_learnt_is_not_held_against_its_labels(
     areas[2][:, 1] = areas[0][:, 1]
     verdicts = displacement_filter(*areas)
     assert set(discs.kind[verdicts.clean[:, 0]]) == {"clean"} and verdicts.clean[:, 1].sum() > 50
-    assert displacement_filter(*areas, unit="class").clean[:, 1].all()
+    assert displacement_filter(*areas, unit="class").clean[discs.kind != "missing", 1].all()
     strict = displacement_filter(*areas, unit="class", min_seen_fraction=0.0)
     assert not strict.clean[discs.kind != "missing", 1].any()
 

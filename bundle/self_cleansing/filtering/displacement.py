@@ -12,6 +12,8 @@ Not in the paper: the measurements behind it are in docs/methods.md.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -55,7 +57,9 @@ def displacement_filter(
     min_posterior: float = 0.5,
     seen_area_px: int = 8,
     min_seen_fraction: float = 0.5,
-    noisy_class_rejects_image: bool = True,
+    noisy_class_rejects_image: bool = False,
+    uncompared_is_clean: bool = False,
+    same_group_px: float = 1.0,
     min_samples: int = 20,
     max_clean_displacement_px: float | None = 2.0,
     seed: int = 0,
@@ -70,12 +74,13 @@ def displacement_filter(
       - one empty and the other no larger than `seen_area_px`, or both empty: nothing to compare.
     Where both are non-empty, absolute and signed displacement are computed, averaged over the classes (unit 'image'),
     clipped to `clip_px`, and a full-covariance mixture is fitted. Its clean component is the one nearest zero: the
-    least |signed mean| + absolute mean / 2. Clean iff its posterior exceeds `min_posterior`.
+    least |signed mean| + absolute mean / 2. Other components within `same_group_px` belong to the same group: where
+    few labels err in one direction, the mixture spends a component on splitting the clean ones. Clean iff the
+    posterior of the group exceeds `min_posterior`.
 
-    With unit 'image' one class that is noisy by rule makes the whole sample noisy: noise drawn once per image hits
-    all organs, and some of them may be too faint to show it. The price is a clean slice lost where the network sees
-    an organ that ends one slice before; leaving a sample out is cheap, believing a wrong one is not. A class that is
-    rightly absent (nothing to compare) follows the verdict of its sample, and is clean if no class could be compared.
+    With unit 'image' the classes that could be compared decide for those that could not. A sample of which no class
+    could be compared is noisy unless `uncompared_is_clean`: on real hearts two of three such samples were missing
+    labels on slices where the network, too, saw nothing, and believing them teaches it to go on.
 
     The samples are not split, and all that no rule rejects are accepted, if fewer than `min_samples` can be compared
     (or fewer distinct ones than components), or if even the nearest component lies farther than
@@ -95,7 +100,11 @@ def displacement_filter(
         min_posterior: in [0, 1].
         seen_area_px: areas up to this many pixels count as no evidence against an empty mask.
         min_seen_fraction: in [0, 1]; 0 always believes an empty prediction.
-        noisy_class_rejects_image: False confines the rules to their class, in unit 'image'.
+        noisy_class_rejects_image: in unit 'image', one class that is noisy by rule makes the sample noisy. Off by
+            default: a network that misses a faint organ in some slices would cost all labels of those slices.
+        uncompared_is_clean: believe samples of which no class could be compared. If no mixture could be fitted, all
+            are believed in any case.
+        same_group_px: in the distance that picks the component; finer than any error worth finding.
         min_samples: the default exceeds the 17 free parameters of three components in two dimensions.
         max_clean_displacement_px: in the distance that picks the component. 2 px lies between clean labels under a
             useful network (0.4 to 0.9 where contours are 1 to 2 px off) and labels dilated by 1.8 px (2.7); scale it
@@ -130,14 +139,24 @@ def displacement_filter(
                 f"{max_clean_displacement_px:g}: all accepted that no rule rejects"
             )
             return Judgement.unsplit(values, clean=True, reason=reason)
-        posterior = mixture.posteriors[:, nearest]
+        group = distances <= max(same_group_px, distances[nearest])
+        posterior = mixture.posteriors[:, group].sum(axis=1)
         return Judgement(posterior > min_posterior, posterior, values, mixture, nearest)
 
-    return decide(
+    verdicts = decide(
         features,
         comparable,
         missing | unseen,
         judge,
         unit=unit,
         noisy_class_rejects_image=noisy_class_rejects_image,
+    )
+    if uncompared_is_clean or all(fit.mixture is None for fit in verdicts.fits):
+        return verdicts
+    lone = ~comparable.any(axis=1, keepdims=True)
+    return replace(
+        verdicts,
+        clean=verdicts.clean & ~lone,
+        posterior=np.where(lone, 0.0, verdicts.posterior),
+        by_rule=verdicts.by_rule | lone,
     )

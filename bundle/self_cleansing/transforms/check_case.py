@@ -105,6 +105,7 @@ class EnsureVolumed(MapTransform, InvertibleTransform):
             is_2d = tensor.ndim == 3
             volume = tensor[..., None] if is_2d else tensor[...]  # a new view, so that the input keeps its own record
             if isinstance(volume, MetaTensor):
+                volume.spatial_ndim = 3  # it was clamped to 2, and Resize's inverse would drop the slice axis
                 self.push_transform(volume, orig_size=tuple(tensor.shape[1:]), extra_info={"is_2d": is_2d})
             case[key] = volume
         return case
@@ -113,7 +114,9 @@ class EnsureVolumed(MapTransform, InvertibleTransform):
         case = dict(data)
         for key in self.key_iterator(case):
             applied = self.pop_transform(case[key])
-            case[key] = case[key][..., 0] if applied["extra_info"]["is_2d"] else case[key]
+            if applied["extra_info"]["is_2d"]:
+                case[key] = case[key][..., 0]
+                case[key].spatial_ndim = 2
         return case
 
 

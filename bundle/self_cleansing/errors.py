@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""End a command with the one sentence a user needs, instead of the config parser's chain of tracebacks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+
+TRACEBACK_VARIABLE = "SELF_CLEANSING_TRACEBACK"
+_PACKAGE = str(Path(__file__).resolve().parent) + os.sep
+_FOR_USERS = (ValueError, TypeError, RuntimeError, FileNotFoundError, FileExistsError)
+
+
+def user_error(error: BaseException | None) -> BaseException | None:
+    """Return the error in a chain of causes that this package raised for its user, None if there is none.
+
+    An error counts if it was raised (not merely passed on) by a file of this package and is of a kind that carries a
+    sentence. The deepest one wins.
+    """
+    found = None
+    while error is not None:
+        frames = error.__traceback__
+        while frames is not None and frames.tb_next is not None:
+            frames = frames.tb_next
+        raised_here = frames is not None and frames.tb_frame.f_code.co_filename.startswith(_PACKAGE)
+        if raised_here and isinstance(error, _FOR_USERS):
+            found = error
+        error = error.__cause__ or error.__context__
+    return found
+
+
+def explain_errors() -> None:
+    """From now on, end the process with "error: <sentence>" if this package raised the cause.
+
+    Anything else, and everything while the environment variable SELF_CLEANSING_TRACEBACK is set, is shown by
+    Python's own hook. Exceptions that somebody catches are not touched. Calling it twice changes nothing more.
+    """
+    sys.excepthook = _hook
+
+
+def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    cause = None if os.environ.get(TRACEBACK_VARIABLE) else user_error(error)
+    if cause is None:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        hint = f"(set {TRACEBACK_VARIABLE}=1 for the traceback)"
+        print(f"error: {cause}\n{hint}", file=sys.stderr)

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keep an exponential moving average of the weights, which filters, cleanses and is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+
+class RisingDecay:
+    """Average with a decay of min(decay, (1 + t) / (10 + t)) at update t: the random start is soon forgotten."""
+
+    def __init__(self, decay: float) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"the averaging decay must be in [0, 1), got {decay!r}; 0 switches averaging off")
+        self.decay = decay
+
+    @torch.no_grad()
+    def __call__(self, averaged: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
+        decay = min(self.decay, (1 + int(updates)) / (10 + int(updates)))
+        for mean, value in zip(averaged, current, strict=True):
+            if torch.is_floating_point(mean):
+                mean.lerp_(value, 1 - decay)
+            else:  # batch norm counts its batches
+                mean.copy_(value)
+
+
+def averaged_network(network: nn.Module, decay: float) -> AveragedModel:
+    """Return a copy of `network` whose weights and batch-norm statistics follow it.
+
+    Args:
+        network: the one in training.
+        decay: in [0, 1); 0 keeps the copy equal to the network.
+    """
+    averaged = AveragedModel(network, multi_avg_fn=RisingDecay(decay), use_buffers=True)
+    return averaged.requires_grad_(False)
+
+
+class WeightAveraging:
+    """Update an averaged network after every iteration.
+
+    Args:
+        averaged: made by `averaged_network`; its own state, saved in the checkpoint, is all there is.
+        network: the one in training.
+    """
+
+    def __init__(self, averaged: AveragedModel, network: nn.Module) -> None:
+        self.averaged = averaged
+        self.network = network
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Any) -> None:
+        self.averaged.update_parameters(self.network)

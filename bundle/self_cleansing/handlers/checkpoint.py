@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Save everything a training needs to go on exactly where it was, and load it again.
+
+MONAI's CheckpointSaver writes in place, so a kill during a save loses both the old and the new state, and it keeps
+its list of best scores apart; here one file is written under a temporary name and renamed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+
+from ..data.whole_file import whole_file
+
+
+class RandomState:
+    """The global random generators of Python, NumPy and PyTorch as one object with a state."""
+
+    def state_dict(self) -> dict[str, Any]:
+        kind, keys, position, has_gauss, gauss = np.random.get_state()
+        version, internal, normal = random.getstate()
+        return {
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "numpy": [str(kind), [int(key) for key in keys], int(position), int(has_gauss), float(gauss)],
+            "python": [version, list(internal), normal],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        torch.set_rng_state(state["torch"].cpu())
+        if state["cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+        kind, keys, position, has_gauss, gauss = state["numpy"]
+        np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, gauss))
+        version, internal, normal = state["python"]
+        random.setstate((version, tuple(internal), normal))
+
+
+class TrainingCheckpoint:
+    """Write the state of all `objects` and of the engine after every epoch; read it before the first if asked to.
+
+    List it last: what it saves is the state after all other handlers of the epoch.
+
+    Args:
+        path: of the one checkpoint file, replaced whole.
+        objects: name -> anything with state_dict and load_state_dict.
+        settings: plain values that must be the same when resuming, e.g. the seed.
+        resume: load `path` before training.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        objects: Mapping[str, Any],
+        settings: Mapping[str, Any] | None = None,
+        resume: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.objects = {name: value for name, value in objects.items() if value is not None}
+        self.settings = dict(settings or {})
+        self.resume = resume
+
+    def attach(self, engine: Engine) -> None:
+        if self.resume:
+            engine.add_event_handler(Events.STARTED, self.load)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+        engine.add_event_handler(Events.COMPLETED, self.save)
+
+    def save(self, engine: Any) -> None:
+        state = {name: value.state_dict() for name, value in self.objects.items()}
+        progress = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
+        if getattr(engine, "scaler", None) is not None:
+            state["scaler"] = engine.scaler.state_dict()
+        with whole_file(self.path) as temporary:
+            torch.save({**state, "progress": progress, "settings": self.settings}, temporary)
+
+    def load(self, engine: Any) -> None:
+        """Restore all objects and the engine's epoch.
+
+        Raises:
+            FileNotFoundError: there is no checkpoint to resume from.
+            ValueError: it cannot be read, lacks a part, or belongs to other settings or data.
+        """
+        if not self.path.is_file():
+            raise FileNotFoundError(f"nothing to resume: {self.path} does not exist; start without --resume")
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise ValueError(
+                f"{self.path} cannot be read as a checkpoint ({error.__class__.__name__}); "
+                "it is damaged or of another program: start again in a new --output_dir"
+            ) from error
+        for name, present in self.settings.items():
+            stored = state.get("settings", {}).get(name)
+            if stored != present:
+                raise ValueError(
+                    f"{self.path} was written with {name} = {stored!r}, this run has {present!r}; "
+                    "resume with the same settings, or start a new run in another --output_dir"
+                )
+        for name, value in self.objects.items():
+            if name not in state:
+                raise ValueError(f"{self.path} has no {name!r}; it was written by another method or version")
+            value.load_state_dict(state[name])
+        if state["progress"]["epoch"] > engine.state.max_epochs:
+            raise ValueError(
+                f"{self.path} has {state['progress']['epoch']} epochs, more than max_epochs = "
+                f"{engine.state.max_epochs}; raise max_epochs to train on"
+            )
+        if getattr(engine, "scaler", None) is not None and "scaler" in state:
+            engine.scaler.load_state_dict(state["scaler"])
+        engine.state.epoch = state["progress"]["epoch"]
+        engine.state.iteration = state["progress"]["iteration"]

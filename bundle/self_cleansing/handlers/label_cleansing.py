@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every few epochs: ask which labels the network disbelieves, and write down which label is in force."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from torch import Tensor, nn
+
+from ..cleansing import PseudoLabel, resolve_empty
+from ..filtering import Provenance
+from ..label_bank import LabelBank
+from ..label_filter import Filtered
+from ..losses import LabelSchedule
+from ..metrics import dice_counts
+from ..slice_bank import SliceBank
+from ..sweep import Cleanser, Sweep, sweep
+from .history import History
+from .noise_audit import NoiseAudit
+
+logger = logging.getLogger(__name__)
+
+
+class LabelCleansing:
+    """Run filter and cleanser over the training set and update the label bank.
+
+    The first update comes after E1 (`schedule.warmup_epochs`) completed epochs, then every `update_every`. Filter and
+    cleanser both see the network as it is before any label changes. At the end of training, labels that were left
+    out are given a pseudo label for the repaired data set (`repair`); they never enter the loss.
+
+    Args:
+        network: judges the labels; usually the averaged one.
+        dataset: the training samples.
+        label_bank: is updated.
+        label_filter: maps (Sweep, LabelBank) to `Filtered`.
+        cleanser: makes the pseudo labels.
+        schedule: gives E1.
+        update_every: k, in epochs.
+        history: gets one set of numbers per update.
+        audit: compares with clean labels, in simulations; never influences training.
+        device: of the network.
+        batch_size: of the sweep.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        dataset: SliceBank,
+        label_bank: LabelBank,
+        label_filter: Any,
+        cleanser: Cleanser,
+        schedule: LabelSchedule,
+        update_every: int,
+        history: History,
+        audit: NoiseAudit | None = None,
+        device: torch.device | str = "cpu",
+        batch_size: int = 32,
+    ) -> None:
+        if update_every < 1:
+            raise ValueError(f"update_every must be at least 1 epoch, got {update_every!r}")
+        self.network = network
+        self.dataset = dataset
+        self.label_bank = label_bank
+        self.label_filter = label_filter
+        self.cleanser = cleanser
+        self.schedule = schedule
+        self.update_every = update_every
+        self.history = history
+        self.audit = audit
+        self.device = device
+        self.batch_size = batch_size
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self.repair)
+
+    def __call__(self, engine: Any) -> None:
+        since = engine.state.epoch - self.schedule.warmup_epochs
+        if since >= 0 and since % self.update_every == 0:
+            self.update(engine.state.epoch)
+
+    def update(self, epoch: int) -> None:
+        """Filter, cascade, cleanse."""
+        found = self.sweep()
+        outcome: Filtered = self.label_filter(found, self.label_bank)
+        provenance = torch.from_numpy(outcome.provenance)
+        bank, everything = self.label_bank, slice(None)
+        bank.manual_loss.copy_(found.manual_loss)
+        bank.pseudo_loss.copy_(found.pseudo_loss)
+        bank.clean_posterior.copy_(torch.from_numpy(outcome.manual.posterior))
+        renewed = provenance == Provenance.RENEWED
+        if renewed.any():
+            label = resolve_empty(
+                PseudoLabel(found.candidate().bool(), found.found),
+                bank.pseudo_label(everything).cpu().bool(),
+                self.dataset.labels.bool(),
+            )
+            bank.write(everything, label, renewed)
+        bank.write(everything, self.dataset.labels, provenance == Provenance.MANUAL)
+        bank.takes_part.copy_(provenance != Provenance.REJECTED)
+        bank.record(provenance, epoch)
+        self.report(outcome, epoch)
+
+    def sweep(self) -> Sweep:
+        """One pass over the training set with the current network."""
+        return sweep(self.network, self.dataset, self.label_bank, self.cleanser, self.device, self.batch_size)
+
+    def repair(self, engine: Any) -> None:
+        """Write a pseudo label for every label left out: the prediction or the cleanser's, whichever is better.
+
+        "Better" is measured per class on the accepted labels, whose pseudo labels can be compared with something
+        believed. The outcome is for export and report only.
+        """
+        left_out = ~self.label_bank.takes_part.cpu()
+        if not left_out.any():
+            return
+        found = self.sweep()
+        candidate, prediction = found.candidate(), found.prediction()
+        accepted = ~left_out & (found.manual_areas.label_area > 0)
+        use_cleanser = _mean_dice(candidate, self.dataset.labels, accepted) > _mean_dice(
+            prediction, self.dataset.labels, accepted
+        )
+        label = torch.where(use_cleanser[None, :, None, None], candidate, prediction)
+        self.label_bank.write(slice(None), label, left_out)
+        provenance = self.label_bank.provenance.cpu().clone()
+        provenance[left_out] = int(Provenance.RENEWED)
+        self.label_bank.record(provenance, engine.state.epoch)
+
+    def report(self, outcome: Filtered, epoch: int) -> None:
+        """Log one line and the same numbers to the history."""
+        counts = torch.bincount(self.label_bank.provenance.flatten().cpu().long(), minlength=len(Provenance))
+        total = counts.sum().item()
+        numbers = {f"labels_{kind.name.lower()}": counts[kind].item() / total for kind in Provenance}
+        words = ["clean", "kept", "renewed", "left out"]
+        line = ", ".join(f"{word} {count}" for word, count in zip(words, counts.tolist(), strict=True))
+        line = f"epoch {epoch}: of {total} labels {line}"
+        if outcome.manual.reason:
+            line += f" ({outcome.manual.reason})"
+        if self.audit is not None:
+            numbers |= self.audit(self.label_bank)
+            line += f"; {self.audit.sentence(numbers)}"
+        self.history.log(**numbers)
+        logger.info(line)
+
+
+def _mean_dice(pred: Tensor, label: Tensor, chosen: Tensor) -> Tensor:
+    """Mean Dice per class (K,) over the chosen entries (N, K); 0 where none is chosen."""
+    overlap, pred_area, label_area = dice_counts(pred, label).double().unbind(dim=2)
+    dice = 2 * overlap / (pred_area + label_area).clamp(min=1)
+    return (dice * chosen).sum(dim=0) / chosen.sum(dim=0).clamp(min=1)

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""In a simulation the truth is known: how good are the filter and the labels in force?"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ..filtering import Provenance
+from ..label_bank import LabelBank
+from ..metrics import dice_counts
+from ..slice_bank import SliceBank
+
+KINDS = ("none", "missing", "erode", "dilate")
+
+
+class NoiseAudit:
+    """Compare verdicts and labels with the noise manifest and the clean labels.
+
+    This is the only place in a training that opens clean labels of training cases. It reads from the label bank and
+    returns numbers for the log; nothing flows back.
+
+    Args:
+        manifest: `noise_manifest.csv` written by scripts/make_noisy_labels.py.
+        data: the training cases with their `clean_label`.
+        preprocessing: as for training, so that the grids agree.
+        class_names: K names, in channel order.
+    """
+
+    def __init__(
+        self,
+        manifest: str | os.PathLike[str],
+        data: Sequence[Mapping[str, Any]],
+        preprocessing: Any,
+        class_names: Sequence[str],
+    ) -> None:
+        dataset = SliceBank(data, preprocessing)
+        self.class_names = list(class_names)
+        self.clean_labels = dataset.reference_labels
+        position = {name: row for row, name in enumerate(dataset.sample_ids)}
+        column = {name: k for k, name in enumerate(class_names)}
+        self.kind = torch.zeros(self.clean_labels.shape[:2], dtype=torch.int64)
+        self.identical = torch.ones(self.clean_labels.shape[:2], dtype=torch.bool)
+        with open(manifest, newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                sample = f"{row['case']}/{row['slice']}"
+                if sample in position and row["class"] in column:
+                    entry = position[sample], column[row["class"]]
+                    self.kind[entry] = KINDS.index(row["kind"])
+                    self.identical[entry] = float(row["dice"]) == 1.0
+
+    def __call__(self, bank: LabelBank) -> dict[str, float]:
+        """Return precision and recall of "clean", accepted shares by noise kind, Dice of the labels in force.
+
+        "Clean" means identical to the reference. Dice is per class over entries whose clean label is not empty,
+        for labels that take part and for pseudo labels (kept or renewed) alone. Empty groups are left out.
+        """
+        accepted = (bank.provenance == Provenance.MANUAL).cpu()
+        right = (accepted & self.identical).sum()
+        numbers = {
+            "filter_precision": right / accepted.sum().clamp(min=1),
+            "filter_recall": right / self.identical.sum().clamp(min=1),
+        }
+        for number, kind in enumerate(KINDS):
+            chosen = (self.kind == number) & (~self.identical | (number == 0))
+            if chosen.any():
+                numbers[f"accepted_{kind}"] = (accepted & chosen).sum() / chosen.sum()
+        overlap, area, clean_area = dice_counts(bank.pseudo_label().cpu(), self.clean_labels).double().unbind(dim=2)
+        dice = 2 * overlap / (area + clean_area).clamp(min=1)
+        groups = {"in_force": bank.takes_part.cpu(), "pseudo": ~accepted & bank.takes_part.cpu()}
+        for group, members in groups.items():
+            for k, name in enumerate(self.class_names):
+                chosen = members[:, k] & (clean_area[:, k] > 0)
+                if chosen.any():
+                    numbers[f"dice_{group}_{name}"] = dice[chosen, k].mean()
+        return {name: float(value) for name, value in numbers.items()}
+
+    def sentence(self, numbers: Mapping[str, float]) -> str:
+        """The same as words for the log."""
+        shares = ", ".join(f"{k} {numbers[f'accepted_{k}']:.0%}" for k in KINDS if f"accepted_{k}" in numbers)
+        dice = {
+            group: " / ".join(
+                f"{numbers[key]:.2f}" for name in self.class_names if (key := f"dice_{group}_{name}") in numbers
+            )
+            for group in ("in_force", "pseudo")
+        }
+        text = (
+            f"filter precision {numbers['filter_precision']:.2f}, recall {numbers['filter_recall']:.2f} "
+            f"(accepted: {shares}); Dice to clean of labels in force {dice['in_force'] or '-'}"
+        )
+        return text + (f", of pseudo labels {dice['pseudo']}" if dice["pseudo"] else "")

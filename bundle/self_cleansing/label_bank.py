@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The label in force for every sample and class, and why: the only long-lived label state of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .filtering import Provenance
+
+_BIT_VALUES = 2 ** torch.arange(7, -1, -1)
+
+
+def pack_bits(mask: Tensor) -> Tensor:
+    """Pack a mask (..., W), W divisible by 8, into uint8 (..., W / 8), first pixel in the highest bit."""
+    if mask.shape[-1] % 8:
+        raise ValueError(f"the last axis must be divisible by 8 to be packed, got {mask.shape[-1]} pixels")
+    bits = mask.to(torch.uint8).unflatten(-1, (-1, 8))
+    return (bits * _BIT_VALUES.to(mask.device, torch.uint8)).sum(dim=-1, dtype=torch.uint8)
+
+
+def unpack_bits(packed: Tensor) -> Tensor:
+    """Undo `pack_bits`: uint8 (..., n) to uint8 (..., 8 n) in {0, 1}."""
+    bits = packed.unsqueeze(-1).bitwise_and(_BIT_VALUES.to(packed.device, torch.uint8))
+    return (bits != 0).to(torch.uint8).flatten(-2)
+
+
+class LabelBank(nn.Module):
+    """Pseudo labels y' with their provenance, per sample and class.
+
+    At first y' is all zeros and not set. All state is in buffers: it moves with `.to()` and is saved with
+    `state_dict()`.
+
+    Args:
+        dataset: gives `labels` uint8 (N, K, H, W), the given labels y, and `sample_ids`.
+
+    Buffers:
+        packed_pseudo_label: uint8 (N, K, H, W / 8), y' in the un-augmented space.
+        is_set: bool (N, K), whether an update has written y' at all; until then it is all zeros.
+        takes_part: bool (N, K), whether y' takes part in the loss.
+        provenance: uint8 (N, K), values of `Provenance`.
+        changed_epoch: int32 (N, K), completed epochs when the provenance last changed; 0 if never.
+        manual_loss, pseudo_loss: float32 (N, K), soft Dice loss of the last update's prediction against y and y'.
+        clean_posterior: float32 (N, K), probability that y is clean at the last update; 1 before any.
+    """
+
+    packed_pseudo_label: Tensor
+    is_set: Tensor
+    takes_part: Tensor
+    provenance: Tensor
+    changed_epoch: Tensor
+    manual_loss: Tensor
+    pseudo_loss: Tensor
+    clean_posterior: Tensor
+
+    def __init__(self, dataset: Any) -> None:
+        super().__init__()
+        self.sample_ids: list[str] = list(dataset.sample_ids)
+        entries = tuple(dataset.labels.shape[:2])
+        self.register_buffer("packed_pseudo_label", pack_bits(torch.zeros_like(dataset.labels)))
+        self.register_buffer("is_set", torch.zeros(entries, dtype=torch.bool))
+        self.register_buffer("takes_part", torch.ones(entries, dtype=torch.bool))
+        self.register_buffer("provenance", torch.full(entries, int(Provenance.MANUAL), dtype=torch.uint8))
+        self.register_buffer("changed_epoch", torch.zeros(entries, dtype=torch.int32))
+        self.register_buffer("manual_loss", torch.zeros(entries))
+        self.register_buffer("pseudo_loss", torch.zeros(entries))
+        self.register_buffer("clean_posterior", torch.ones(entries))
+
+    def pseudo_label(self, index: Tensor | slice = slice(None)) -> Tensor:
+        """Return y' of the samples at `index` as uint8 (B, K, H, W) in {0, 1}."""
+        return unpack_bits(self.packed_pseudo_label[index])
+
+    def write(self, index: Tensor | slice, label: Tensor, where: Tensor) -> None:
+        """Set y' of samples `index` to `label` (B, K, H, W) where the flag `where` (B, K) is True."""
+        where = where.to(self.is_set.device)
+        packed = pack_bits(label).to(self.packed_pseudo_label.device)
+        self.packed_pseudo_label[index] = torch.where(where[..., None, None], packed, self.packed_pseudo_label[index])
+        self.is_set[index] |= where
+
+    def record(self, provenance: Tensor, epoch: int) -> None:
+        """Store the provenance (N, K) of an update and, where it changed, the epoch."""
+        provenance = provenance.to(self.provenance)
+        self.changed_epoch[provenance != self.provenance] = epoch
+        self.provenance.copy_(provenance)
+
+    def get_extra_state(self) -> dict[str, list[str]]:
+        return {"sample_ids": self.sample_ids}
+
+    def set_extra_state(self, state: dict[str, list[str]]) -> None:
+        check_sample_ids(state["sample_ids"], self.sample_ids)
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+        # Names before shapes: a different data set should be reported by its first different sample.
+        check_sample_ids(state_dict["_extra_state"]["sample_ids"], self.sample_ids)
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
+
+
+def check_sample_ids(stored: Sequence[str], present: Sequence[str]) -> None:
+    """Raise ValueError naming the first difference unless both lists of sample ids agree."""
+    for position, (old, new) in enumerate(zip(stored, present, strict=False)):
+        if old != new:
+            raise ValueError(
+                f"the checkpoint belongs to other data: sample {position} is {old!r} there and {new!r} here; "
+                "resume with the data set and split of that run, or start a new run in another --output_dir"
+            )
+    if len(stored) != len(present):
+        longer, place = (stored, "checkpoint") if len(stored) > len(present) else (present, "data")
+        first = longer[min(len(stored), len(present))]
+        raise ValueError(
+            f"the checkpoint belongs to other data: it has {len(stored)} samples and the data {len(present)}; "
+            f"{first!r} is only in the {place}; resume with the data set and split of that run"
+        )

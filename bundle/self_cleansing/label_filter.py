@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a sweep to verdicts: the two label filters as objects a config can name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .filtering import FilterGuards, Provenance, Verdicts, cascade, displacement_filter, published_filter
+from .label_bank import LabelBank
+from .sweep import Sweep
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """Verdicts on y (and on y', if the method asks), and what becomes of each label, `Provenance` uint8 (N, K)."""
+
+    manual: Verdicts
+    pseudo: Verdicts | None
+    provenance: Any
+
+
+@dataclass(frozen=True)
+class PublishedFilter:
+    """The paper's filter: a mixture on the losses against y, one on the losses against y', then the cascade.
+
+    Args:
+        guards: 'all', 'none' (the literal paper) or a mapping of `FilterGuards` fields.
+        unit: 'image', one verdict for all classes of a sample, or 'class'.
+        seed: of the mixtures.
+    """
+
+    guards: str | Mapping[str, Any] = "all"
+    unit: str = "image"
+    seed: int = 0
+    options: FilterGuards = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.guards, Mapping):
+            options = FilterGuards(**self.guards)
+        elif self.guards in ("all", "none"):
+            options = FilterGuards.all() if self.guards == "all" else FilterGuards.none()
+        else:
+            raise ValueError(f"guards must be 'all', 'none' or a mapping of guard names, got {self.guards!r}")
+        object.__setattr__(self, "options", options)
+
+    def __call__(self, found: Sweep, bank: LabelBank) -> Filtered:
+        areas = found.manual_areas
+        manual = published_filter(
+            found.manual_loss.numpy(),
+            "manual",
+            self.options,
+            label_area=areas.label_area.numpy(),
+            pred_area=areas.pred_area.numpy(),
+            unit=self.unit,
+            seed=self.seed,
+        )
+        pseudo = published_filter(
+            found.pseudo_loss.numpy(),
+            "pseudo",
+            self.options,
+            label_area=found.pseudo_area.numpy(),
+            pred_area=areas.pred_area.numpy(),
+            is_set=bank.is_set.cpu().numpy(),
+            manual_empty_and_clean=(areas.label_area.numpy() == 0) & manual.clean,
+            unit=self.unit,
+            seed=self.seed,
+        )
+        return Filtered(manual, pseudo, cascade(manual.clean, pseudo.clean))
+
+
+@dataclass(frozen=True)
+class DisplacementFilter:
+    """The practical filter: a mixture on boundary displacements; a noisy label is left out, not replaced.
+
+    Args:
+        options: further arguments of `filtering.displacement_filter`.
+        unit: 'image' or 'class'.
+        seed: of the mixture.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    unit: str = "image"
+    seed: int = 0
+
+    def __call__(self, found: Sweep, bank: LabelBank) -> Filtered:
+        areas = (area.numpy() for area in found.manual_areas)
+        manual = displacement_filter(*areas, unit=self.unit, seed=self.seed, **self.options)
+        return Filtered(manual, None, cascade(manual.clean, both_noisy=Provenance.REJECTED))

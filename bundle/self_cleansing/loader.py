@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches of augmented samples by gather, the same for a given (seed, epoch) whatever happened before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from torch import Tensor
+
+from .label_bank import LabelBank
+from .losses import LabelSchedule
+from .slice_bank import SliceBank
+from .transforms import Augmentation
+
+
+class BankLoader:
+    """Yield the training batches of one epoch: image, given label y and label in force y', augmented together.
+
+    Order and augmentation depend on (seed, epoch) alone, so a resumed run needs no other state. An epoch has the same
+    number of batches, `len(loader)`, for every method and in every phase: one shuffled pass over all samples while
+    given labels count; once only y' counts, as many shuffled passes over the samples that take part (at least one of
+    their labels does) as fit. LoaderEpoch must be attached to the engine.
+
+    Args:
+        dataset: the slices.
+        label_bank: pseudo labels and which of them take part.
+        schedule: tells whether given labels still count.
+        batch_size: samples per batch; the few that fill no batch wait for another epoch's shuffle, because batch
+            statistics of one or two samples are worthless. Fewer samples than this make one batch.
+        seed: of order and augmentation.
+        augmentation: applied to every batch; None: none.
+        device: where batches are put; a bank on another device is gathered there first.
+    """
+
+    def __init__(
+        self,
+        dataset: SliceBank,
+        label_bank: LabelBank,
+        schedule: LabelSchedule,
+        batch_size: int,
+        seed: int,
+        augmentation: Augmentation | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.dataset = dataset
+        self.label_bank = label_bank
+        self.schedule = schedule
+        self.batch_size = min(batch_size, len(dataset))
+        self.seed = seed
+        self.augmentation = augmentation
+        self.device = torch.device(device)
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.dataset) // self.batch_size
+
+    def participants(self) -> Tensor:
+        """Indices of the samples to train on in this epoch, int64."""
+        if self.schedule(self.epoch)[0] > 0:
+            return torch.arange(len(self.dataset))
+        chosen = torch.nonzero(self.label_bank.takes_part.any(dim=1).cpu()).flatten()
+        if len(chosen) == 0:
+            raise RuntimeError(
+                f"after {self.epoch} epochs no label is left to train on: all were rejected; "
+                "lengthen the warm-up (--warmup_epochs) or check that images and labels belong together"
+            )
+        return chosen
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch)
+        chosen = self.participants()
+        needed = len(self) * self.batch_size
+        passes = -(-needed // len(chosen))
+        order = torch.cat([chosen[torch.randperm(len(chosen), generator=generator)] for _ in range(passes)])
+        for index in order[:needed].split(self.batch_size):
+            yield self.batch(index, generator)
+
+    def batch(self, index: Tensor, generator: torch.Generator) -> dict[str, Any]:
+        """Gather and augment the samples at `index` (B,)."""
+        classes = self.dataset.labels.shape[1]
+        image = self.dataset.images[index].to(self.device)
+        label = self.dataset.labels[index].to(self.device)
+        at = index.to(self.label_bank.is_set.device)
+        pseudo_label = self.label_bank.pseudo_label(at).to(self.device)
+        masks = torch.cat([label, pseudo_label], dim=1).float()
+        if self.augmentation is not None:
+            image, masks = self.augmentation(image, masks, generator)
+        return {
+            "image": image.contiguous(memory_format=torch.channels_last),
+            "label": masks[:, :classes],
+            "pseudo_label": masks[:, classes:],
+            "pseudo_weight": self.label_bank.takes_part[at].float().to(self.device),
+            "index": index,
+            "epoch": self.epoch,
+        }
+
+
+class PrepareBatch:
+    """Give SupervisedTrainer the image as input and the whole batch, all its labels, as target."""
+
+    def __call__(self, batch: dict[str, Any], device: Any = None, non_blocking: bool = False, **_: Any) -> Any:
+        return batch["image"].to(device, non_blocking=non_blocking), batch
+
+
+class LoaderEpoch:
+    """Tell the loader how many epochs are completed before its first batch of an epoch is drawn."""
+
+    def __init__(self, loader: BankLoader) -> None:
+        self.loader = loader
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Any) -> None:
+        self.loader.epoch = engine.state.epoch - 1
+
+
+class SliceLoader:
+    """Yield all samples in order, without augmentation, for validation.
+
+    Args:
+        dataset: the slices.
+        batch_size: samples per batch; the last batch may be smaller.
+    """
+
+    def __init__(self, dataset: SliceBank, batch_size: int) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        for index in torch.arange(len(self.dataset)).split(self.batch_size):
+            yield {
+                "image": self.dataset.images[index].contiguous(memory_format=torch.channels_last),
+                "label": self.dataset.labels[index],
+                "reference_label": self.dataset.reference_labels[index],
+                "case_index": self.dataset.case_index[index],
+            }

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The labels of a run as a data set in the layout of the input, with the provenance of every slice and class.
+
+What is believed is copied; what is not is replaced by y' of the label bank, mapped back to the grid of the given file:
+
+* A case of which nothing is replaced is copied file by file, byte for byte.
+* Elsewhere a slice and class with provenance MANUAL, or whose y' was never written, keeps its given pixels.
+* Where y' replaces a label it does so in the whole slice. y' knows nothing outside the patch the network sees, so
+  given pixels outside the patch are dropped there: they belong to a label that is not believed. With LabelPatchd,
+  which centres the patch on the given labels, that concerns far-reaching labels only.
+* A file that was an integer map stays one, with its data type, unless two repaired classes overlap in a pixel: no map
+  can hold that, and the file becomes one binary mask per class, uint8 (H, W, D, K), class axis last. A file of class
+  masks stays one. A label that is no NIfTI (a picture) and has to change becomes NIfTI under its own stem.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import allow_missing_keys_mode, convert_applied_interp_mode
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..data import class_names as declared_classes
+from ..data import label_to_channels, read_file, read_json, write_json
+from ..data.labels import Labels, has_channel_axis
+from ..data.msd import DATASET_JSON, PREDEFINED_PARTS, case_name
+from ..data.whole_file import whole_file, write_text
+from ..filtering import Provenance
+from ..label_bank import LabelBank
+from ..slice_bank import SliceBank
+
+VERDICTS = {
+    Provenance.MANUAL: "manual",
+    Provenance.KEPT: "kept",
+    Provenance.RENEWED: "renewed",
+    Provenance.REJECTED: "left out",
+}
+PROVENANCE_COLUMNS = (
+    *("sample", "case", "slice", "class", "verdict", "takes_part", "changed_epoch"),
+    *("manual_loss", "pseudo_loss", "clean_posterior"),
+)
+NIFTI = (".nii", ".nii.gz")
+
+
+def export_repaired_labels(
+    folder: str | os.PathLike[str],
+    dataset_dir: str | os.PathLike[str],
+    data: Sequence[Mapping[str, Any]],
+    preprocessing: Any,
+    dataset: SliceBank,
+    label_bank: LabelBank,
+    class_names: Labels,
+    split_file: str | os.PathLike[str] | None = None,
+    others: Sequence[Mapping[str, Any]] = (),
+    link_images: bool = False,
+) -> dict[str, Path]:
+    """Write the repaired labels, `provenance.csv`, and copies of `split.json` and `dataset.json` where there are any.
+
+    Files are replaced one by one, each whole, so that exporting twice gives the same folder.
+
+    Args:
+        folder: the data set to write.
+        dataset_dir: the data set trained on. A label below it keeps its relative path; any other is written to
+            `<case>/<file name>`.
+        data: the training cases, in the order of `dataset`: `label` and `image` paths.
+        preprocessing: what `dataset` was made with: an invertible Compose (or transform) with the key `label`.
+        dataset: the training samples.
+        label_bank: y' and provenance of the same samples.
+        class_names: K foreground classes, as `data.class_names` takes them.
+        split_file: copied to `split.json` if it exists.
+        others: cases that were not trained on (validation, test); their labels are copied as they are, because a data
+            set without them cannot be trained on.
+        link_images: put symbolic links to the images (and Info.cfg) beside the labels. Else the folder can be trained
+            on once the images are copied into it.
+
+    Returns:
+        label path written, by case id, of `data` and `others`.
+
+    Raises:
+        ValueError: if the data do not belong to the samples, or the preprocessing cannot be undone.
+    """
+    folder, root = Path(folder), Path(os.path.abspath(dataset_dir))
+    ids = [str(item.get("case", case_name(item["image"]))) for item in data]
+    if ids != dataset.cases:
+        raise ValueError(
+            f"data and dataset must list the same cases in the same order, got {len(ids)} and {len(dataset.cases)} "
+            f"cases ({ids[:1]} and {dataset.cases[:1]} first); give the list that the dataset was made from"
+        )
+    names = declared_classes(class_names)
+    replaced = ((label_bank.provenance != Provenance.MANUAL) & label_bank.is_set).cpu()  # (N, K)
+    written: dict[str, Path] = {}
+    for number, (case, item) in enumerate(zip(ids, data, strict=True)):
+        given, relative = Path(item["label"]), _relative(item["label"], root, case)
+        members = torch.nonzero(dataset.case_index == number).flatten()
+        if replaced[members].any():
+            pseudo_label = label_bank.pseudo_label(members.to(label_bank.is_set.device)).cpu()
+            masks = repaired_masks(item, pseudo_label, replaced[members], preprocessing, names)
+            relative = relative if _is_nifti(relative) else relative.with_name(case_name(relative) + ".nii.gz")
+            _save(masks, given, folder / relative, names)
+        else:
+            _copy(given, folder / relative)
+        written[case] = folder / relative
+    for item in others:
+        case = str(item.get("case", case_name(item["image"])))
+        written[case] = folder / _relative(item["label"], root, case)
+        _copy(Path(item["label"]), written[case])
+    if link_images:
+        for item in (*data, *others):
+            _link_image(Path(item["image"]), folder / _relative(item["image"], root, ""))
+    if split_file is not None and Path(split_file).is_file():
+        _copy(Path(split_file), folder / "split.json")
+    if (root / DATASET_JSON).is_file():
+        paths = {
+            os.path.abspath(item["label"]): written[str(item.get("case", case_name(item["image"])))]
+            for item in (*data, *others)
+        }
+        write_json(folder / DATASET_JSON, _description(root, folder, paths))
+    write_text(folder / "provenance.csv", provenance_table(label_bank, list(names.values())))
+    return written
+
+
+def repaired_masks(
+    item: Mapping[str, Any], pseudo_label: Tensor, replaced: Tensor, preprocessing: Any, class_names: Labels
+) -> NDArray[np.uint8]:
+    """Put y' of some slices and classes of a case into its given label.
+
+    y' is mapped back by the inverse of `preprocessing`, as MONAI's Invertd does, with linear interpolation in place of
+    the mode used forwards, and thresholded at one half.
+
+    Args:
+        item: `image` and `label` paths of the case.
+        pseudo_label: uint8 (D, K, h, w) in {0, 1}, in the grid of the network.
+        replaced: bool (D, K), where y' replaces the given label.
+        preprocessing: as for `export_repaired_labels`.
+        class_names: K classes.
+
+    Returns:
+        uint8 (K, H, W, D) of 0 and 1 in the grid of the given file, D = 1 if that is 2-D. Equal to the given label
+        wherever `replaced` is False, even if everything else changes.
+
+    Raises:
+        ValueError: if the preprocessing turns slices into something that is no slice of the file.
+    """
+    label, _ = _given_masks(Path(item["label"]), class_names)
+    traced = preprocessing({"image": item["image"], "label": item["label"]})["label"]
+    if not isinstance(traced, MetaTensor):
+        raise ValueError("the preprocessing drops the metadata of the label, so it cannot be undone; keep MetaTensors")
+    depth = len(pseudo_label)
+    number = torch.arange(1.0, depth + 1).expand(1, *pseudo_label.shape[2:], depth)
+    native = _invert(torch.cat([pseudo_label.movedim(0, -1).float(), number]), traced, preprocessing)
+    order = native[-1].amax(dim=(0, 1)).round().long() - 1  # which sample a slice of the file became
+    if native.shape[1:] != label.shape[1:] or order.sort().values.tolist() != list(range(depth)):
+        raise ValueError(
+            f"the inverse of the preprocessing gives {tuple(native.shape[1:])} for {item['label']} of shape "
+            f"{label.shape[1:]}, or other slices; use invertible transforms that keep the slice axis last"
+        )
+    chosen = replaced[order].T[:, None, None]  # (K, 1, 1, D)
+    return np.where(chosen.numpy(), (native[:-1] >= 0.5).numpy(), label).astype(np.uint8)
+
+
+def provenance_table(label_bank: LabelBank, class_names: Sequence[str]) -> str:
+    """All entries of the bank as CSV, one row per slice and class, in the bank's order; see PROVENANCE_COLUMNS.
+
+    `verdict` is the provenance in words: manual, kept, renewed, left out. `takes_part` is 0 where the label was left
+    out of the loss: a label with verdict renewed and takes_part 0 was written at the end, for this data set only.
+    """
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(PROVENANCE_COLUMNS)
+    for row, sample in enumerate(label_bank.sample_ids):
+        case, _, number = sample.rpartition("/")
+        for k, name in enumerate(class_names):
+            at = row, k
+            numbers = (getattr(label_bank, key)[at].item() for key in PROVENANCE_COLUMNS[-3:])
+            table.writerow(
+                (
+                    *(sample, case, number, name, VERDICTS[Provenance(int(label_bank.provenance[at]))]),
+                    *(int(label_bank.takes_part[at]), int(label_bank.changed_epoch[at])),
+                    *(f"{value:.6g}" for value in numbers),
+                )
+            )
+    return out.getvalue()
+
+
+def _invert(masks: Tensor, like: MetaTensor, preprocessing: Any) -> Tensor:
+    """Undo on float `masks` (C, h, w, D) what was done to `like`: (C, H, W, D), D = 1 for a 2-D file."""
+    operations = convert_applied_interp_mode(like.applied_operations, mode="bilinear", align_corners=False)
+    traced = MetaTensor(masks, meta=like.meta, applied_operations=cast(list, operations))
+    traced.spatial_ndim = masks.ndim - 1  # else MONAI goes by the affine, of rank 2 for some pictures
+    with allow_missing_keys_mode(preprocessing):
+        native = preprocessing.inverse({"label": traced})["label"].as_tensor()
+    return native[..., None] if native.ndim == 3 else native
+
+
+def _given_masks(path: Path, class_names: Labels) -> tuple[NDArray[np.uint8], bool]:
+    """Read a label: uint8 (K, H, W, D), and whether the file is an integer map."""
+    label, names = read_file(path), declared_classes(class_names)
+    has_axis = has_channel_axis(label.meta)
+    masks = label_to_channels(label.numpy(), names, path, has_axis)
+    is_map = not (has_axis and len(label) == len(names) and (len(names) > 1 or 1 not in names))
+    return (masks[..., None] if masks.ndim == 3 else masks), is_map
+
+
+def _save(masks: NDArray[np.uint8], given: Path, target: Path, names: Mapping[int, str]) -> None:
+    """Write uint8 (K, H, W, D) with affine and header of the given file, as a map if that is one and can stay one."""
+    _, is_map = _given_masks(given, names)
+    source: Any = nib.load(given) if _is_nifti(given) else None  # type: ignore[attr-defined]
+    data, dtype = np.moveaxis(masks, 0, -1), np.dtype(np.uint8)
+    if is_map and masks.sum(axis=0).max(initial=0) <= 1:
+        values = np.array(list(names))[:, None, None, None]
+        dtype = source.get_data_dtype() if source is not None else np.min_scalar_type(values.max())
+        data = (masks * values).sum(axis=0).astype(dtype)
+        if source is not None:
+            data = data.reshape(source.shape)
+    if source is None:
+        nifti = nib.Nifti1Image(data, np.asarray(read_file(given).affine, float))  # type: ignore[attr-defined]
+    else:
+        nifti = nib.Nifti1Image(data, source.affine, source.header)  # type: ignore[attr-defined]
+    nifti.set_data_dtype(dtype)
+    with whole_file(target) as temporary:
+        nib.save(nifti, temporary)  # type: ignore[attr-defined]
+
+
+def _copy(source: Path, target: Path) -> None:
+    with whole_file(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _link_image(image: Path, target: Path) -> None:
+    """Link to an image, relatively, so that the run folder can move together with its data; Info.cfg comes along."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for source, link in ((image, target), (image.parent / "Info.cfg", target.parent / "Info.cfg")):
+        if source.exists():
+            link.unlink(missing_ok=True)
+            link.symlink_to(os.path.relpath(source.resolve(), link.parent.resolve()))
+
+
+def _description(root: Path, folder: Path, paths: Mapping[str, Path]) -> dict[str, Any]:
+    """dataset.json with the entries whose labels were written, naming the new label files."""
+    description = read_json(root / DATASET_JSON)
+    for section in PREDEFINED_PARTS:
+        if section in description:
+            description[section] = [
+                entry | {"label": f"./{paths[label].relative_to(folder).as_posix()}"}
+                for entry in description[section]
+                if isinstance(entry, dict)
+                and entry.get("label")
+                and (label := os.path.abspath(root / entry["label"])) in paths
+            ]
+    return description
+
+
+def _relative(path: str | os.PathLike[str], root: Path, case: str) -> Path:
+    absolute = Path(os.path.abspath(path))
+    return absolute.relative_to(root) if absolute.is_relative_to(root) else Path(case) / absolute.name
+
+
+def _is_nifti(path: Path) -> bool:
+    return path.name.lower().endswith(NIFTI)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One folder, one run: refuse a folder that is taken, and record what the run is."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .data.json_file import read_json, write_json
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT = "models/checkpoint.pt"
+RECORDED_PACKAGES = ("self-cleansing-bundle", "monai", "torch", "pytorch-ignite", "numpy", "scikit-learn", "scipy")
+
+
+def claim_output_dir(output_dir: str | os.PathLike[str], resume: bool = False) -> None:
+    """Refuse, before anything is written, to start in the folder of another run or to resume where there is none.
+
+    A folder that does not exist, is empty, or holds other files is fine. Nothing is written or made here.
+
+    Args:
+        output_dir: of the run that is about to start.
+        resume: whether it goes on where an earlier one stopped.
+
+    Raises:
+        ValueError: the folder holds a run (models/checkpoint.pt or history.csv) and `resume` is false.
+        FileNotFoundError: `resume` is true and there is no checkpoint.
+        NotADirectoryError: `output_dir` is a file.
+    """
+    folder = Path(output_dir)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"output_dir {folder} is a file; give a folder with --output_dir")
+    if resume:
+        if not (folder / CHECKPOINT).is_file():
+            raise FileNotFoundError(
+                f"nothing to resume: output_dir {folder} has no {CHECKPOINT}; "
+                "name the folder of the run to continue, or start a new one without --resume"
+            )
+        return
+    found = next((name for name in (CHECKPOINT, "history.csv") if (folder / name).exists()), None)
+    if found is not None:
+        raise ValueError(
+            f"output_dir {folder} already holds another run ({found}); "
+            "continue it with --resume true, or give another --output_dir"
+        )
+
+
+def write_run_record(path: str | os.PathLike[str], device: Any = "cpu", **settings: Any) -> None:
+    """Write what a run is made of: its settings, the versions of the packages, and the device.
+
+    There is no time in it, nor anything else that differs between two starts of one command: the record of a resumed
+    or repeated run is byte for byte that of the first, which is how one sees that they are the same run. (When it
+    started is in the log, and in the times of the files.) A record that is there already and differs is replaced, and
+    a warning names what differs.
+
+    Args:
+        path: the JSON file.
+        device: torch.device or its name.
+        settings: numbers, text, booleans, None, or lists and mappings of these.
+
+    Raises:
+        TypeError: if a setting is anything else; it is named.
+    """
+    record = {
+        "settings": {name: _plain(value, name) for name, value in sorted(settings.items())},
+        "versions": {name: _version(name) for name in RECORDED_PACKAGES},
+        "device": _device_name(torch.device(device)),
+    }
+    if Path(path).is_file():
+        earlier = read_json(path)
+        differing = sorted(
+            name
+            for part in ("settings", "versions")
+            for name in {**record[part], **earlier.get(part, {})}
+            if record[part].get(name) != earlier.get(part, {}).get(name)
+        )
+        if record["device"] != earlier.get("device"):
+            differing.append("device")
+        if differing:
+            logger.warning("%s is replaced; it differs from the earlier record in %s", path, ", ".join(differing))
+    write_json(path, record)
+
+
+def _plain(value: Any, name: str) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, os.PathLike | torch.device):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner, f"{name}.{key}") for key, inner in value.items()}
+    if isinstance(value, Sequence):
+        return [_plain(inner, f"{name}[{position}]") for position, inner in enumerate(value)]
+    raise TypeError(f"setting {name} must be a plain value to be recorded, got a {type(value).__name__}; give its name")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # the bundle itself may be run from a checkout without being installed
+        return None
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One pass over the samples in eval mode: what the network thinks of every label, and what it would write instead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from .cleansing import cleanse, postprocess
+from .filtering import Areas, compare_areas
+from .label_bank import LabelBank, pack_bits, unpack_bits
+from .losses import soft_dice_loss
+from .slice_bank import SliceBank
+
+
+@dataclass(frozen=True)
+class Cleanser:
+    """How pseudo labels are made: options of `cleansing.cleanse` and `cleansing.postprocess`.
+
+    Args:
+        variant: 'prototypes' as in the paper, 'mean' (LCM(avg)) or 'prediction' (LCM(pred)).
+        grid_size: G of Eq. 4.
+        sigma: threshold on the representation degree (Eq. 5).
+        mu: threshold on the similarity (Eq. 6).
+        min_fraction: components and holes below this fraction of the foreground are dropped and filled.
+        narrow_features: take the features after the output block's first convolution, the paper's literal
+            "Residual_block_6" when the network's `head_channels` is 2; else the 32 channels before it.
+    """
+
+    variant: str = "prototypes"
+    grid_size: int = 64
+    sigma: float = 0.7
+    mu: float = 0.7
+    min_fraction: float = 0.1
+    narrow_features: bool = False
+
+    def __call__(self, network: Any, features: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+        """Return post-processed pseudo labels bool (B, K, H, W) and whether there was anything to make them from."""
+        if self.narrow_features:
+            features = network.narrow(features)
+        made = cleanse(features, region, variant=self.variant, grid_size=self.grid_size, sigma=self.sigma, mu=self.mu)
+        return postprocess(made.label, self.min_fraction), made.found
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What one pass found, on the CPU. N samples, K classes.
+
+    Attributes:
+        manual_loss, pseudo_loss: float32 (N, K), soft Dice loss (Eq. 1) against y and y'.
+        manual_areas: pixel counts of y against the prediction, int64 (N, K) each.
+        pseudo_area: int64 (N, K), pixels of y'.
+        packed_prediction: uint8 (N, K, H, W / 8), the prediction above one half.
+        packed_candidate: uint8 likewise, what the cleanser would write.
+        found: bool (N, K), whether the cleanser had anything to work from.
+    """
+
+    manual_loss: Tensor
+    pseudo_loss: Tensor
+    manual_areas: Areas
+    pseudo_area: Tensor
+    packed_prediction: Tensor
+    packed_candidate: Tensor
+    found: Tensor
+
+    def prediction(self) -> Tensor:
+        """The predicted masks, uint8 (N, K, H, W)."""
+        return unpack_bits(self.packed_prediction)
+
+    def candidate(self) -> Tensor:
+        """The cleanser's masks, uint8 (N, K, H, W)."""
+        return unpack_bits(self.packed_candidate)
+
+
+@torch.no_grad()
+def sweep(
+    network: nn.Module,
+    dataset: SliceBank,
+    label_bank: LabelBank,
+    cleanser: Cleanser,
+    device: torch.device | str = "cpu",
+    batch_size: int = 32,
+    progress: bool = False,
+) -> Sweep:
+    """Compare the network with all labels, without augmentation.
+
+    Args:
+        network: a ResidualUNet, or an averaged model around one (`.module`); left in the mode it was in.
+        dataset: the samples.
+        label_bank: y' of the same samples.
+        cleanser: writes the candidates.
+        device: of the network.
+        batch_size: samples per forward pass; nothing larger than a batch of features is kept.
+        progress: show a bar.
+    """
+    inner: Any = getattr(network, "module", network)
+    was_training = inner.training
+    inner.eval()
+    parts: list[tuple[Tensor, ...]] = []
+    batches = torch.arange(len(dataset)).split(batch_size)
+    for index in tqdm(batches, desc="label sweep", unit="batch", leave=False, disable=not progress):
+        image = dataset.images[index].to(device).contiguous(memory_format=torch.channels_last)
+        label = dataset.labels[index].to(device)
+        pseudo = label_bank.pseudo_label(index.to(label_bank.is_set.device)).to(device)
+        features = inner.features(image)
+        probs = torch.sigmoid(inner.head(features).float())
+        region = probs > 0.5
+        candidate, found = cleanser(inner, features, region)
+        row = (
+            soft_dice_loss(probs, label),
+            soft_dice_loss(probs, pseudo),
+            *compare_areas(label.bool(), region),
+            pseudo.flatten(2).sum(dim=2, dtype=torch.int64),
+            pack_bits(region),
+            pack_bits(candidate),
+            found,
+        )
+        parts.append(tuple(value.cpu() for value in row))
+    inner.train(was_training)
+    columns = [torch.cat(column) for column in zip(*parts, strict=True)]
+    return Sweep(columns[0], columns[1], Areas(*columns[2:6]), *columns[6:])

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures shared by the tests that train: a tiny phantom, its noisy copy, and finished runs on it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from running import ROOT, run_bundle
+
+
+@pytest.fixture(scope="session")
+def phantom(tmp_path_factory) -> Path:
+    """Clean phantom: three patients to train on, one to validate, one to test."""
+    from bundle.self_cleansing.data.phantom import write_patients
+
+    folder = tmp_path_factory.mktemp("tiny") / "phantom"
+    write_patients(folder, [1, 2, 3, 12, 14], seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def noisy_phantom(phantom) -> Path:
+    """Its noisy copy: 70 % of the slices, beta 10."""
+    folder = phantom.parent / "noisy"
+    script = [sys.executable, str(ROOT / "scripts" / "make_noisy_labels.py"), "--seed", "0"]
+    recipe = ["--recipe", str(ROOT / "configs" / "noise" / "paper_alpha70_beta10.yaml")]
+    folders = ["--dataset_dir", str(phantom), "--output_dir", str(folder)]
+    subprocess.run([*script, *recipe, *folders], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(noisy_phantom, tmp_path_factory):
+    """Unbroken runs, made once per method: call it with a method's name to get the run's folder."""
+    done: dict[str, Path] = {}
+
+    def train(method: str) -> Path:
+        if method not in done:
+            folder = tmp_path_factory.mktemp("unbroken")
+            result = run_bundle(
+                "training", [f"methods/{method}"], folder, dataset_dir=noisy_phantom, output_dir=folder / "run"
+            )
+            assert result.returncode == 0, result.stderr[-3000:]
+            done[method] = folder / "run"
+        return done[method]
+
+    return train

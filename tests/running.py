@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run the bundle as a user does: a command line, in a process of its own, from any folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+# Small enough for a second per epoch; every phase (warm-up, ramp, both kinds of update) happens within four epochs.
+TINY = {
+    "network_size": 32,
+    "batch_size": 4,
+    "max_epochs": 4,
+    "warmup_epochs": 1,
+    "ramp_end_epoch": 3,
+    "update_every": 1,
+    "cleanser#grid_size": 32,
+}
+
+
+def config_files(*overlays: str) -> str:
+    """The --config_file argument for train.yaml and overlays such as 'methods/baseline'."""
+    names = ["train", *overlays]
+    return "[" + ",".join(f"'{ROOT / 'configs' / name}.yaml'" for name in names) + "]"
+
+
+def bundle_command(action: str, overlays: list[str], **settings: object) -> list[str]:
+    """The command line a user would type, run from any folder."""
+    settings = {"bundle_root": ROOT, **TINY, **settings}
+    options = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    return [sys.executable, "-m", "monai.bundle", "run", action, "--config_file", config_files(*overlays), *options]
+
+
+def run_bundle(action: str, overlays: list[str], cwd: Path, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, from `cwd`, in a clean environment with one thread."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
+    return subprocess.run(
+        bundle_command(action, overlays, **settings), cwd=cwd, env=environment, capture_output=True, text=True
+    )

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configs: overlays set only what exists, axes do not overlap, defaults are what they claim to be."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+
+import pytest
+import yaml
+from monai.bundle import ConfigParser
+from running import ROOT, run_bundle
+
+CONFIGS = ROOT / "configs"
+AXES = ("datasets", "methods", "training", "presets")
+OVERLAYS = sorted(path for axis in AXES for path in (CONFIGS / axis).glob("*.yaml"))
+BASE = ConfigParser.load_config_file(str(CONFIGS / "train.yaml"))
+SPELLED_OUT = ["datasets/acdc", "methods/self_cleansing_practical", "training/practical"]
+
+
+def load(path) -> dict:
+    return ConfigParser.load_config_file(str(path))
+
+
+@pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_an_overlay_sets_only_known_keys_and_carries_its_command(path):
+    text = path.read_text()
+    base = BASE | load(CONFIGS / "inference.yaml") if path.parent.name == "datasets" else BASE
+    used = set(re.findall(r"@([a-z_]+)", (CONFIGS / "train.yaml").read_text() + text))
+    for key in load(path):
+        assert key in base or key in used, f"{key} is neither in train.yaml nor referred to"
+    assert re.search(r"^# Run: ", text, re.MULTILINE)
+    assert f"{path.parent.name}/{path.name}" in text
+
+
+@pytest.mark.parametrize(("one", "other"), combinations(AXES, 2))
+def test_axes_are_disjoint(one, other):
+    keys = [{key for path in (CONFIGS / axis).glob("*.yaml") for key in load(path)} for axis in (one, other)]
+    assert not keys[0] & keys[1]
+
+
+@pytest.mark.parametrize("name", SPELLED_OUT)
+def test_overlays_that_spell_out_the_default_equal_it(name):
+    overlay = load(CONFIGS / f"{name}.yaml")
+    assert overlay
+    assert overlay == {key: BASE[key] for key in overlay}
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_yaml_has_no_number_that_is_read_as_text(path):
+    """YAML takes 1e-4 for text; it must be written 1.0e-4."""
+
+    def texts(value):
+        if isinstance(value, dict):
+            for item in value.values():
+                yield from texts(item)
+        elif isinstance(value, list):
+            for item in value:
+                yield from texts(item)
+        elif isinstance(value, str):
+            yield value
+
+    for text in texts(yaml.safe_load(path.read_text())):
+        assert not re.fullmatch(r"[-+]?[0-9.]+[eE][-+]?[0-9]+", text), text
+
+
+def test_every_training_handler_is_a_component():
+    """An '@name' item would break check_properties and MONAI Label."""
+    assert all(isinstance(handler, dict) and "_target_" in handler for handler in BASE["train"]["handlers"])
+
+
+@pytest.mark.parametrize(
+    "overlays",
+    [["methods/baseline"], ["methods/self_cleansing_off"], ["methods/self_cleansing_paper", "training/paper"]],
+    ids=lambda overlays: "+".join(overlays),
+)
+def test_methods_train(overlays, noisy_phantom, tmp_path):
+    """The two that have no run of their own in test_training.py, and the paper's training."""
+    result = run_bundle(
+        "training", overlays, tmp_path, dataset_dir=noisy_phantom, output_dir=tmp_path / "run", max_epochs=2
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert (tmp_path / "run" / "models" / "model_last.pt").is_file()

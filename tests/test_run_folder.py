@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bundle.self_cleansing.run_folder import claim_output_dir, write_run_record
+
+
+def run_in(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+    return folder
+
+
+def test_a_free_folder_is_claimed_without_writing_anything(tmp_path):
+    claim_output_dir(tmp_path / "new")
+    claim_output_dir(run_in(tmp_path / "other", "notes.txt"))
+    assert not (tmp_path / "new").exists()
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("name", ["models/checkpoint.pt", "history.csv"])
+def test_the_folder_of_another_run_is_refused_with_both_remedies(tmp_path, name):
+    folder = run_in(tmp_path / "run7", name)
+    with pytest.raises(ValueError, match=rf"run7 already holds another run \({name}\).*--resume true.*--output_dir"):
+        claim_output_dir(folder)
+
+
+def test_resuming_needs_a_checkpoint_and_then_ignores_the_rest(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing to resume: output_dir .*run8 has no models/checkpoint\.pt"):
+        claim_output_dir(run_in(tmp_path / "run8", "history.csv"), resume=True)
+    claim_output_dir(run_in(tmp_path / "run8", "models/checkpoint.pt"), resume=True)
+
+
+def test_a_file_is_no_output_folder(tmp_path):
+    with pytest.raises(NotADirectoryError, match="notes.txt is a file"):
+        claim_output_dir(run_in(tmp_path, "notes.txt") / "notes.txt")
+
+
+def test_the_record_holds_settings_versions_and_device_and_is_the_same_every_time(tmp_path):
+    settings = {"seed": 3, "loss": {"name": "dice", "batch": True}, "class_names": ("RV", "LV"), "folder": Path("a")}
+    for name in ("a.json", "b.json"):
+        write_run_record(tmp_path / name, device=torch.device("cpu"), **settings)
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    record = json.loads((tmp_path / "a.json").read_text())
+    assert record["settings"] == {
+        "class_names": ["RV", "LV"],
+        "folder": "a",
+        "loss": {"name": "dice", "batch": True},
+        "seed": 3,
+    }
+    assert record["versions"]["numpy"] == np.__version__
+    assert record["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert record["device"] == "cpu"
+
+
+def test_a_record_that_changes_is_replaced_and_the_change_is_named(tmp_path, caplog):
+    write_run_record(tmp_path / "run.json", seed=1, epochs=5)
+    with caplog.at_level(logging.WARNING):
+        write_run_record(tmp_path / "run.json", seed=1, epochs=5)
+        assert not caplog.records
+        write_run_record(tmp_path / "run.json", seed=2, epochs=5)
+    assert "differs from the earlier record in seed" in caplog.text
+    assert json.loads((tmp_path / "run.json").read_text())["settings"]["seed"] == 2
+
+
+def test_an_object_is_no_plain_setting(tmp_path):
+    with pytest.raises(TypeError, match=r"setting loss\.part must be a plain value.*got a Linear"):
+        write_run_record(tmp_path / "run.json", loss={"part": torch.nn.Linear(1, 1)})
+    assert not (tmp_path / "run.json").exists()

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training through `python -m monai.bundle run training`, as a user types it, from another folder."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from running import bundle_command, run_bundle
+
+METHODS = ["self_cleansing_practical", "self_cleansing_paper"]
+
+
+def equal(one, other) -> bool:
+    """Deep equality, bit for bit, of what a checkpoint holds."""
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return one == other
+
+
+def checkpoint(run: Path) -> dict:
+    return torch.load(run / "models" / "checkpoint.pt", weights_only=True)
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    path = run / "history.csv"
+    return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("killed_in", [2, 4])
+def test_a_killed_run_resumes_to_the_same_bits(method, killed_in, trained, noisy_phantom, tmp_path):
+    unbroken = trained(method)
+    run = tmp_path / "run"
+    settings = {"dataset_dir": noisy_phantom, "output_dir": run}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        bundle_command("training", [f"methods/{method}"], **settings),
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while len(rows(run)) < killed_in - 1 and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(0.3)  # somewhere in the epoch
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    assert len(rows(run)) < 4
+
+    resumed = run_bundle("training", [f"methods/{method}"], tmp_path, resume="true", **settings)
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    assert equal(checkpoint(unbroken), checkpoint(run))
+    for name in ("model_best.pt", "model_last.pt"):
+        one, other = (torch.load(folder / "models" / name, weights_only=True) for folder in (unbroken, run))
+        assert equal(one, other), name
+    assert (unbroken / "history.csv").read_text() == (run / "history.csv").read_text()
+
+
+OPENED = """
+import sys
+opened = set()
+sys.addaudithook(lambda event, args: opened.add(str(args[0])) if event == "open" else None)
+sys.argv = ["monai.bundle", *sys.argv[1:]]
+from monai.bundle.scripts import run
+import fire
+try:
+    fire.Fire({"run": run})
+finally:
+    print("\\n".join("OPENED " + name for name in sorted(opened) if "clean_labels" in name))
+"""
+
+
+def test_training_never_opens_clean_labels_of_training_cases(noisy_phantom, trained, tmp_path):
+    """Without the audit none is opened; with it (the `trained` run) the result is the same, bit for bit."""
+    command = bundle_command(
+        "training",
+        ["methods/self_cleansing_practical"],
+        dataset_dir=noisy_phantom,
+        output_dir=tmp_path / "run",
+        noise_manifest="none",
+    )
+    arguments = command[command.index("run") :]
+    result = subprocess.run(
+        [sys.executable, "-c", OPENED, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    opened = [line.split(" ", 1)[1] for line in result.stdout.splitlines() if line.startswith("OPENED")]
+    assert {Path(name).parent.name for name in opened} == {"patient012"}  # the validation patient: the hook works
+
+    audited = trained("self_cleansing_practical")
+    assert any("filter_precision" in row for row in rows(audited))
+    for part in ("network", "averaged_network", "label_bank"):
+        assert equal(checkpoint(audited)[part], checkpoint(tmp_path / "run")[part]), part
+
+
+def test_same_seed_same_result_other_seed_other(trained, noisy_phantom, tmp_path):
+    first = trained("self_cleansing_practical")
+    settings = {"dataset_dir": noisy_phantom, "max_epochs": 1}
+    for seed in (0, 1):
+        result = run_bundle(
+            "training",
+            ["methods/self_cleansing_practical"],
+            tmp_path,
+            output_dir=tmp_path / str(seed),
+            seed=seed,
+            **settings,
+        )
+        assert result.returncode == 0, result.stderr[-3000:]
+    loss = [rows(folder)[0]["train_loss"] for folder in (first, tmp_path / "0", tmp_path / "1")]
+    assert loss[0] == loss[1] != loss[2]
+
+
+def refused(result: subprocess.CompletedProcess[str]) -> str:
+    """The one sentence a refused command ends with."""
+    assert result.returncode != 0
+    lines = result.stderr.strip().splitlines()
+    assert "Traceback" not in result.stderr
+    assert lines[-2].startswith("error: "), result.stderr[-3000:]
+    return lines[-2]
+
+
+def test_an_output_folder_with_another_run_is_refused(trained, noisy_phantom, tmp_path):
+    run = trained("self_cleansing_practical")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    result = run_bundle("training", [], tmp_path, dataset_dir=noisy_phantom, output_dir=run)
+    sentence = refused(result)
+    assert str(run) in sentence and "--resume" in sentence
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_a_checkpoint_of_other_samples_is_refused(trained, noisy_phantom, tmp_path):
+    """The first three patients were trained on; resuming with a split that trains on others names the first sample."""
+    import json
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(trained("self_cleansing_practical"), run)
+    split = json.loads((noisy_phantom / "split.json").read_text())
+    split["parts"]["train"] = ["patient002", "patient003"]
+    split["parts"]["test"] = ["patient001", "patient014"]
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    result = run_bundle(
+        "training",
+        ["methods/self_cleansing_practical"],
+        tmp_path,
+        dataset_dir=noisy_phantom,
+        output_dir=run,
+        split_file=tmp_path / "split.json",
+        resume="true",
+        max_epochs=5,
+    )
+    sentence = refused(result)
+    assert "'patient001_frame01/0'" in sentence and "'patient002_frame01/0'" in sentence
+
+
+@pytest.mark.parametrize("fault", ["missing label", "other shape", "undeclared value", "nan", "constant", "unreadable"])
+def test_bad_cases_are_refused_before_anything_is_written(fault, phantom, tmp_path):
+    import shutil
+
+    import nibabel as nib
+    import numpy as np
+
+    data = tmp_path / "data"
+    shutil.copytree(phantom, data)
+    image_path = data / "training" / "patient002" / "patient002_frame01.nii.gz"
+    label_path = image_path.with_name("patient002_frame01_gt.nii.gz")
+    image, label = nib.load(image_path), nib.load(label_path)
+    pixels, classes = image.get_fdata(), np.asarray(label.dataobj).copy()
+    named = image_path
+    if fault == "missing label":
+        label_path.unlink()
+        named = label_path
+    elif fault == "other shape":
+        nib.save(nib.Nifti1Image(classes[:-1], label.affine), label_path)
+        named = label_path
+    elif fault == "undeclared value":
+        classes[0, 0, 0] = 7
+        nib.save(nib.Nifti1Image(classes, label.affine), label_path)
+        named = label_path
+    elif fault == "nan":
+        pixels[0, 0, 0] = np.nan
+        nib.save(nib.Nifti1Image(pixels.astype(np.float32), image.affine), image_path)
+    elif fault == "constant":
+        nib.save(nib.Nifti1Image(np.full_like(pixels, 3.0), image.affine), image_path)
+    else:
+        image_path.write_bytes(image_path.read_bytes()[:1000])
+    result = run_bundle("training", [], tmp_path, dataset_dir=data, output_dir=tmp_path / "run")
+    sentence = refused(result)
+    assert named.name in sentence
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_data_folder_is_refused(tmp_path):
+    (tmp_path / "data").mkdir()
+    result = run_bundle("training", [], tmp_path, dataset_dir=tmp_path / "data", output_dir=tmp_path / "run")
+    assert str(tmp_path / "data") in refused(result)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_patient_in_two_parts_is_refused(phantom, tmp_path):
+    split = '{"rule": "by hand", "parts": {"train": ["patient001", "patient002"], "validation": ["patient012"], '
+    split += '"test": ["patient002", "patient003", "patient014"], "holdout": []}}'
+    (tmp_path / "split.json").write_text(split)
+    result = run_bundle(
+        "training",
+        [],
+        tmp_path,
+        dataset_dir=phantom,
+        output_dir=tmp_path / "run",
+        split_file=tmp_path / "split.json",
+    )
+    assert "patient002" in refused(result)
+    assert not (tmp_path / "run").exists()
