@@ -118,17 +118,23 @@ def test_all_state_survives_a_file():
     ],
 )
 def test_other_samples_are_refused_by_the_first_difference(stored, present, words):
-    state = through_a_file(LabelBank(fake(stored)).state_dict())
+    other, bank = LabelBank(fake(stored)), LabelBank(fake(present))
+    other.is_set.fill_(True)
     with pytest.raises(ValueError, match="other data") as error:
-        LabelBank(fake(present)).load_state_dict(state)
+        bank.load_state_dict(through_a_file(other.state_dict()))
+    assert not bank.is_set.any()  # refused before anything was copied
     assert all(word in str(error.value) for word in words), error.value
     assert "c/0" not in str(error.value)
 
 
-def test_same_samples_of_another_size_are_not_loaded():
-    state = LabelBank(fake(["a/0"], size=8)).state_dict()
-    with pytest.raises(RuntimeError, match="packed_pseudo_label"):
-        LabelBank(fake(["a/0"], size=16)).load_state_dict(state)
+def test_same_samples_with_other_labels_are_not_loaded():
+    """Two noisy copies of one data set have the same sample ids."""
+    one, other = fake(["a/0"], size=8), fake(["a/0"], size=8)
+    state = LabelBank(one).state_dict()
+    LabelBank(other).load_state_dict(state)
+    other.labels[0, 0, 0, 0] ^= 1
+    with pytest.raises(ValueError, match="given labels"):
+        LabelBank(other).load_state_dict(state)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -91,4 +91,4 @@ def test_the_sentence_of_a_transform_comes_through_monai():
 
     inner = Compose([Lambdad(keys="image", func=refuse)])
     with pytest.raises(ValueError, match="^none.nii.gz holds NaN; mend it$"):
-        SliceBank(items(), Compose([inner]), progress=False)
+        SliceBank([{"case": "none", "image": torch.zeros(1)}], Compose([inner]), progress=False)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny import WrittenNetwork, bank_of, random_bank
+from tiny import WrittenNetwork, bank_of, disc, random_bank
 
 from bundle.self_cleansing.cleansing import cleanse, postprocess
 from bundle.self_cleansing.handlers import averaged_network
@@ -76,7 +76,7 @@ def slow(network, dataset, bank, cleanser: Cleanser):
     "cleanser",
     [
         Cleanser(**GRID),
-        Cleanser("mean", **GRID),
+        Cleanser("mean", min_fraction=0.4, **GRID),
         Cleanser("prediction", min_fraction=0, **GRID),
         Cleanser(narrow_features=True, **GRID),
     ],
@@ -125,6 +125,17 @@ def test_empty_predictions():
     assert found.manual_loss[:, 0].tolist() == pytest.approx([0, 1], abs=1e-5)
     assert found.pseudo_loss[:, 0].tolist() == pytest.approx([0, 0], abs=1e-5)
     assert [int(area[1, 0]) for area in found.manual_areas] == [16, 0, 16, 0]
+
+
+def test_candidates_are_post_processed():
+    """A hole of one pixel is filled, a speck of two pixels dropped; the prediction itself keeps both."""
+    predicted = disc(16, 6, 6, 4)
+    whole = predicted.clone()
+    predicted[6, 6], predicted[14, 13:15] = False, True
+    dataset = bank_of(torch.where(predicted, 3.0, -3.0)[None, None], whole[None, None])
+    found = sweep(WrittenNetwork(1), dataset, LabelBank(dataset), Cleanser("prediction", min_fraction=0.1))
+    assert torch.equal(found.candidate()[0, 0].bool(), whole)
+    assert torch.equal(found.prediction()[0, 0].bool(), predicted)
 
 
 def test_the_bank_is_not_written(setting):

@@ -160,7 +160,7 @@ class Evaluation:
         try:
             case = self.preprocessing(dict(item))
         except Exception as error:
-            raise clear_error(error) from error
+            raise clear_error(error, item) from error
         image, label = (torch.as_tensor(case[key]).as_subclass(Tensor) for key in ("image", "label"))
         return image.float().to(self.device), label.bool()
 

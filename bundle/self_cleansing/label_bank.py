@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,6 +60,7 @@ class LabelBank(nn.Module):
     def __init__(self, dataset: Any) -> None:
         super().__init__()
         self.sample_ids: list[str] = list(dataset.sample_ids)
+        self.given_labels: str = hashlib.sha256(dataset.labels.cpu().contiguous().numpy().tobytes()).hexdigest()
         entries = tuple(dataset.labels.shape[:2])
         self.register_buffer("packed_pseudo_label", pack_bits(torch.zeros_like(dataset.labels)))
         self.register_buffer("is_set", torch.zeros(entries, dtype=torch.bool))
@@ -86,15 +88,20 @@ class LabelBank(nn.Module):
         self.changed_epoch[provenance != self.provenance] = epoch
         self.provenance.copy_(provenance)
 
-    def get_extra_state(self) -> dict[str, list[str]]:
-        return {"sample_ids": self.sample_ids}
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"sample_ids": self.sample_ids, "given_labels": self.given_labels}
 
-    def set_extra_state(self, state: dict[str, list[str]]) -> None:
+    def set_extra_state(self, state: dict[str, Any]) -> None:
         check_sample_ids(state["sample_ids"], self.sample_ids)
+        if state["given_labels"] != self.given_labels:
+            raise ValueError(
+                "the checkpoint belongs to other labels: the samples have the same names, but their given labels "
+                "differ; resume with the data set of that run, or start a new run in another --output_dir"
+            )
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         # Names before shapes: a different data set should be reported by its first different sample.
-        check_sample_ids(state_dict["_extra_state"]["sample_ids"], self.sample_ids)
+        self.set_extra_state(state_dict["_extra_state"])
         return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
 

@@ -21,6 +21,21 @@ def case_name(item: Mapping[str, Any]) -> str:
     return str(item["case"]) if "case" in item else Path(str(item["image"])).name.split(".")[0]
 
 
+def check_same_shape(item: Mapping[str, Any], volume: Mapping[str, Any], stacks: Mapping[str, list[Tensor]]) -> None:
+    """Raise ValueError unless the case's label has the slices of its image, and its plane is that of the first case."""
+    first, image, label = stacks["image"][0], stacks["image"][-1], stacks["label"][-1]
+    if image.shape[2:] != label.shape[2:] or len(image) != len(label):
+        raise ValueError(
+            f"{item['image']} has {len(image)} slices of {tuple(image.shape[2:])} after preprocessing and its label "
+            f"{len(label)} of {tuple(label.shape[2:])}; check that they belong together"
+        )
+    if image.shape[1:] != first.shape[1:]:
+        raise ValueError(
+            f"{item['image']} has slices of shape {tuple(image.shape[1:])} (channels, H, W) after preprocessing, the "
+            f"first case {tuple(first.shape[1:])}; all must agree: convert colour images to one channel, or resize"
+        )
+
+
 class SliceBank(Dataset):
     """Preprocess volumes once and keep their slices as indexed tensors.
 
@@ -61,12 +76,13 @@ class SliceBank(Dataset):
             try:
                 volume = preprocessing(dict(item))
             except Exception as error:
-                raise clear_error(error) from error
+                raise clear_error(error, item) from error
             for key, slices in stacks.items():
                 if key in volume:
                     kind = torch.float32 if key == "image" else torch.uint8
                     tensor = torch.as_tensor(np.asarray(volume[key])).movedim(-1, 0).to(kind).contiguous()
                     slices.append(tensor)
+            check_same_shape(item, volume, stacks)
         depths = [len(image) for image in stacks["image"]]
         self.sample_ids = [
             f"{case}/{index}" for case, depth in zip(self.cases, depths, strict=True) for index in range(depth)

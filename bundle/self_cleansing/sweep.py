@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -76,7 +77,6 @@ class Sweep:
         return unpack_bits(self.packed_candidate)
 
 
-@torch.no_grad()
 def sweep(
     network: nn.Module,
     dataset: SliceBank,
@@ -98,28 +98,26 @@ def sweep(
         progress: show a bar.
     """
     inner: Any = getattr(network, "module", network)
-    was_training = inner.training
-    inner.eval()
     parts: list[tuple[Tensor, ...]] = []
     batches = torch.arange(len(dataset)).split(batch_size)
-    for index in tqdm(batches, desc="label sweep", unit="batch", leave=False, disable=not progress):
-        image = dataset.images[index].to(device).contiguous(memory_format=torch.channels_last)
-        label = dataset.labels[index].to(device)
-        pseudo = label_bank.pseudo_label(index.to(label_bank.is_set.device)).to(device)
-        features = inner.features(image)
-        probs = torch.sigmoid(inner.head(features).float())
-        region = probs > 0.5
-        candidate, found = cleanser(inner, features, region)
-        row = (
-            soft_dice_loss(probs, label),
-            soft_dice_loss(probs, pseudo),
-            *compare_areas(label.bool(), region),
-            pseudo.flatten(2).sum(dim=2, dtype=torch.int64),
-            pack_bits(region),
-            pack_bits(candidate),
-            found,
-        )
-        parts.append(tuple(value.cpu() for value in row))
-    inner.train(was_training)
+    with eval_mode(inner):
+        for index in tqdm(batches, desc="label sweep", unit="batch", leave=False, disable=not progress):
+            image = dataset.images[index].to(device).contiguous(memory_format=torch.channels_last)
+            label = dataset.labels[index].to(device)
+            pseudo = label_bank.pseudo_label(index.to(label_bank.is_set.device)).to(device)
+            features = inner.features(image)
+            probs = torch.sigmoid(inner.head(features).float())
+            region = probs > 0.5
+            candidate, found = cleanser(inner, features, region)
+            row = (
+                soft_dice_loss(probs, label),
+                soft_dice_loss(probs, pseudo),
+                *compare_areas(label.bool(), region),
+                pseudo.flatten(2).sum(dim=2, dtype=torch.int64),
+                pack_bits(region),
+                pack_bits(candidate),
+                found,
+            )
+            parts.append(tuple(value.cpu() for value in row))
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
     return Sweep(columns[0], columns[1], Areas(*columns[2:6]), *columns[6:])

@@ -74,3 +74,22 @@ def test_all_metrics_go_to_the_history(tmp_path):
     history.attach(engine)
     engine.run([0], max_epochs=1)
     assert history.rows == [{"epoch": 1, "train_loss": 1.0, "dice": 0.25, "other": 3.0}]
+
+
+def test_a_validation_without_foreground_is_never_the_best(tmp_path):
+    """Its Dice is NaN, against which no later value would compare as greater."""
+    engine, evaluator = Engine(lambda engine, batch: None), Engine(lambda engine, batch: None)
+    engine.state.max_epochs, evaluator.state.key_metric_name = 1, "dice"
+    handler = BestModel(evaluator, torch.nn.Linear(1, 1), tmp_path, History(tmp_path / "h.csv"))
+    for epoch, dice, best in [(1, float("nan"), 0), (2, 0.1, 2), (3, float("nan"), 2), (4, 0.05, 2)]:
+        engine.state.epoch, evaluator.state.metrics = epoch, {"dice": dice}
+        handler(engine)
+        assert handler.best_epoch == best
+
+
+def test_no_validation_within_the_training_is_refused(tmp_path):
+    engine = Engine(lambda engine, batch: None)
+    engine.state.max_epochs = 4
+    handler = BestModel(engine, torch.nn.Linear(1, 1), tmp_path, History(tmp_path / "h.csv"), interval=5)
+    with pytest.raises(ValueError, match="val_interval is 5"):
+        handler.check(engine)

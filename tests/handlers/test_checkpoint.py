@@ -193,16 +193,3 @@ def test_a_missing_part_is_named(tmp_path):
     TrainingCheckpoint(tmp_path / "c.pt", {"box": Box(1)}).save(engine_at(1))
     with pytest.raises(ValueError, match="has no 'label_bank'"):
         TrainingCheckpoint(tmp_path / "c.pt", {"box": Box(), "label_bank": Box()}).load(engine_at())
-
-
-@pytest.mark.parametrize(("epochs", "refused"), [(11, True), (10, False)])
-def test_more_epochs_than_wanted(epochs, refused, tmp_path):
-    checkpoint = TrainingCheckpoint(tmp_path / "c.pt", {})
-    checkpoint.save(engine_at(epochs))
-    engine = engine_at(max_epochs=10)
-    if refused:
-        with pytest.raises(ValueError, match="has 11 epochs, more than max_epochs = 10"):
-            checkpoint.load(engine)
-    else:
-        checkpoint.load(engine)
-        assert (engine.state.epoch, engine.state.iteration) == (10, 30)

@@ -231,6 +231,7 @@ def repairable():
     features[:, :, 8:14, 8:14] = torch.tensor([1.0, 0.0])[:, None, None]
     dataset = bank_of(torch.cat([torch.where(pred, 4.0, -4.0), features], dim=1), label)
     dataset.labels[4:] = 0  # the labels of two samples are missing
+    dataset.labels[3, 1] = pred[3, 1]  # and one is wrong in a way that speaks for the prediction
     return dataset, label, pred
 
 

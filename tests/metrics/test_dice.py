@@ -36,8 +36,9 @@ def test_counts(masks):
     assert counts.shape == (6, 3, 3) and counts.dtype == torch.int64
     for n in range(6):
         for k in range(3):
-            pairs = list(zip(pred[n, k].flatten().tolist(), label[n, k].flatten().tolist(), strict=True))
-            assert counts[n, k].tolist() == [sum(p and y for p, y in pairs), *(sum(one) for one in zip(*pairs, strict=True))]
+            p, y = pred[n, k].flatten().tolist(), label[n, k].flatten().tolist()
+            overlap = sum(one and other for one, other in zip(p, y, strict=True))
+            assert counts[n, k].tolist() == [overlap, sum(p), sum(y)]
     assert torch.equal(dice_counts(pred.to(torch.uint8), label.float()), counts)
 
 

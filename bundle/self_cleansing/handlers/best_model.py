@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from .history import History
 class BestModel:
     """Write `model_best.pt` when the evaluator's key metric rises and `model_last.pt` at the end.
 
-    List it after MONAI's ValidationHandler, whose evaluator it reads. Both files are flat state dicts of the network
+    List it after MONAI's ValidationHandler, whose evaluator it reads. A validation without any labelled pixel gives NaN
+    and is never the best. Both files are flat state dicts of the network
     itself, as `monai.bundle` and MONAI Label load them.
 
     Args:
@@ -42,13 +44,21 @@ class BestModel:
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self)
+        engine.add_event_handler(Events.STARTED, self.check)
         engine.add_event_handler(Events.COMPLETED, self.save_last)
+
+    def check(self, engine: Any) -> None:
+        if self.interval > engine.state.max_epochs:
+            raise ValueError(
+                f"val_interval is {self.interval} and max_epochs {engine.state.max_epochs}: no epoch would be "
+                "validated, and there would be no best model; lower val_interval"
+            )
 
     def __call__(self, engine: Any) -> None:
         metrics = self.evaluator.state.metrics
         self.history.log(**metrics)
         current = float(metrics[self.evaluator.state.key_metric_name])
-        if self.best_metric is None or current > self.best_metric:
+        if not math.isnan(current) and (self.best_metric is None or current > self.best_metric):
             self.best_metric, self.best_epoch = current, engine.state.epoch
             self._save("model_best.pt")
 

@@ -92,6 +92,8 @@ class TrainingCheckpoint:
             raise FileNotFoundError(f"nothing to resume: {self.path} does not exist; start without --resume")
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
+            if not isinstance(state, dict):
+                raise TypeError(f"it holds a {type(state).__name__}")
         except Exception as error:
             raise ValueError(
                 f"{self.path} cannot be read as a checkpoint ({error.__class__.__name__}); "
@@ -108,11 +110,6 @@ class TrainingCheckpoint:
             if name not in state:
                 raise ValueError(f"{self.path} has no {name!r}; it was written by another method or version")
             value.load_state_dict(state[name])
-        if state["progress"]["epoch"] > engine.state.max_epochs:
-            raise ValueError(
-                f"{self.path} has {state['progress']['epoch']} epochs, more than max_epochs = "
-                f"{engine.state.max_epochs}; raise max_epochs to train on"
-            )
         if getattr(engine, "scaler", None) is not None and "scaler" in state:
             engine.scaler.load_state_dict(state["scaler"])
         engine.state.epoch = state["progress"]["epoch"]

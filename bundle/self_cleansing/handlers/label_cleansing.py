@@ -128,6 +128,12 @@ class LabelCleansing:
         provenance = self.label_bank.provenance.cpu().clone()
         provenance[left_out] = int(Provenance.RENEWED)
         self.label_bank.record(provenance, engine.state.epoch)
+        sources = ", ".join("cleanser" if better else "prediction" for better in use_cleanser.tolist())
+        line = f"repaired {int(left_out.sum())} labels that were left out (per class by: {sources})"
+        if self.audit is not None:
+            dice = [f"{v:.2f}" for name, v in self.audit(self.label_bank).items() if name.startswith("dice_repaired")]
+            line += f"; their Dice to clean is now {' / '.join(dice) or '-'}"
+        logger.info(line)
 
     def report(self, outcome: Filtered, epoch: int) -> None:
         """Log one line and the same numbers to the history."""

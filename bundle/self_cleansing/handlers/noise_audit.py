@@ -13,7 +13,7 @@ import torch
 from ..filtering import Provenance
 from ..label_bank import LabelBank
 from ..metrics import dice_counts
-from ..slice_bank import SliceBank
+from ..slice_bank import SliceBank, case_name
 
 KINDS = ("none", "missing", "erode", "dilate")
 
@@ -40,11 +40,18 @@ class NoiseAudit:
     ) -> None:
         dataset = SliceBank(data, preprocessing)
         self.class_names = list(class_names)
-        self.clean_labels = dataset.reference_labels
+        if dataset.clean_labels is None:
+            missing = next(case_name(item) for item in data if "clean_label" not in item)
+            raise ValueError(
+                f"{manifest} is there but case {missing!r} has no clean label below clean_labels/; "
+                "make the noisy copy again, or pass --noise_manifest none"
+            )
+        self.clean_labels = dataset.clean_labels
         position = {name: row for row, name in enumerate(dataset.sample_ids)}
         column = {name: k for k, name in enumerate(class_names)}
         self.kind = torch.zeros(self.clean_labels.shape[:2], dtype=torch.int64)
         self.identical = torch.ones(self.clean_labels.shape[:2], dtype=torch.bool)
+        listed = torch.zeros_like(self.identical)
         with open(manifest, newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 sample = f"{row['case']}/{row['slice']}"
@@ -52,12 +59,20 @@ class NoiseAudit:
                     entry = position[sample], column[row["class"]]
                     self.kind[entry] = KINDS.index(row["kind"])
                     self.identical[entry] = float(row["dice"]) == 1.0
+                    listed[entry] = True
+        if not listed.all():
+            sample, k = torch.nonzero(~listed)[0].tolist()
+            raise ValueError(
+                f"{manifest} has no row for sample {dataset.sample_ids[sample]!r}, class {self.class_names[k]!r}; "
+                "it belongs to another data set or split: make the noisy copy again, or pass --noise_manifest none"
+            )
 
     def __call__(self, bank: LabelBank) -> dict[str, float]:
         """Return precision and recall of "clean", accepted shares by noise kind, Dice of the labels in force.
 
         "Clean" means identical to the reference. Dice is per class over entries whose clean label is not empty,
-        for labels that take part and for pseudo labels (kept or renewed) alone. Empty groups are left out.
+        for labels that take part, for pseudo labels (kept or renewed) among them, and for those that were left out
+        and repaired at the end. Empty groups are left out.
         """
         accepted = (bank.provenance == Provenance.MANUAL).cpu()
         right = (accepted & self.identical).sum()
@@ -71,7 +86,8 @@ class NoiseAudit:
                 numbers[f"accepted_{kind}"] = (accepted & chosen).sum() / chosen.sum()
         overlap, area, clean_area = dice_counts(bank.pseudo_label().cpu(), self.clean_labels).double().unbind(dim=2)
         dice = 2 * overlap / (area + clean_area).clamp(min=1)
-        groups = {"in_force": bank.takes_part.cpu(), "pseudo": ~accepted & bank.takes_part.cpu()}
+        takes_part, renewed = bank.takes_part.cpu(), (bank.provenance == Provenance.RENEWED).cpu()
+        groups = {"in_force": takes_part, "pseudo": ~accepted & takes_part, "repaired": renewed & ~takes_part}
         for group, members in groups.items():
             for k, name in enumerate(self.class_names):
                 chosen = members[:, k] & (clean_area[:, k] > 0)
