@@ -163,7 +163,6 @@ def test_a_checkpoint_of_other_samples_is_refused(trained, noisy_phantom, tmp_pa
         output_dir=run,
         split_file=tmp_path / "split.json",
         resume="true",
-        max_epochs=5,
     )
     sentence = refused(result)
     assert "'patient001_frame01/0'" in sentence and "'patient002_frame01/0'" in sentence
