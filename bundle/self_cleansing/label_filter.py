@@ -14,11 +14,15 @@ from .sweep import Sweep
 
 @dataclass(frozen=True)
 class Filtered:
-    """Verdicts on y (and on y', if the method asks), and what becomes of each label, `Provenance` uint8 (N, K)."""
+    """Verdicts on y (and on y', if the method asks), and what becomes of each label, `Provenance` uint8 (N, K).
+
+    `declined` is True if the filter could not tell: then nothing should be changed on its account.
+    """
 
     manual: Verdicts
     pseudo: Verdicts | None
     provenance: Any
+    declined: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,4 +91,5 @@ class DisplacementFilter:
     def __call__(self, found: Sweep, bank: LabelBank) -> Filtered:
         areas = (area.numpy() for area in found.manual_areas)
         manual = displacement_filter(*areas, unit=self.unit, seed=self.seed, **self.options)
-        return Filtered(manual, None, cascade(manual.clean, both_noisy=Provenance.REJECTED))
+        provenance = cascade(manual.clean, both_noisy=Provenance.REJECTED)
+        return Filtered(manual, None, provenance, declined=any(fit.mixture is None for fit in manual.fits))

@@ -202,7 +202,7 @@ def test_if_even_the_nearest_group_is_far_off_the_network_is_to_blame(discs):
     verdicts = displacement_filter(*areas, max_clean_displacement_px=1.5)
     assert verdicts.clean[discs.kind[wrong] != "missing"].all()
     assert not verdicts.clean[discs.kind[wrong] == "missing"].any()
-    assert "more than 1.5:" in verdicts.reason
+    assert "more than 1.5" in verdicts.reason
 
 
 def test_features_are_clipped(discs):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -317,3 +318,38 @@ def test_cuda_equals_cpu(label_filter, bank_device, dataset, tmp_path):
     assert torch.equal(banks[0].provenance, banks[1].provenance)
     assert torch.equal(banks[0].takes_part, banks[1].takes_part)
     assert (banks[0].pseudo_label() != banks[1].pseudo_label()).float().mean() < 1e-3
+
+
+def test_a_filter_that_declines_prolongs_the_warm_up_and_later_keeps_the_verdicts(dataset, tmp_path, caplog):
+    """Declined at E1 = 2: nothing changes and E1 moves to 4. Accepted there. Declined at 6: the verdicts of 4 stay."""
+    provenance = np.full((COUNT, CLASSES), MANUAL)
+    provenance[::2] = REJECTED
+    outcome = fixed(provenance, "too far off")
+    declines = {2: True, 4: False, 6: True}
+    cleansing = handler(dataset, None, tmp_path, every=2)
+    untouched = {name: value.clone() for name, value in cleansing.label_bank.named_buffers()}
+    for epoch in range(1, 7):
+
+        def label_filter(found, bank, epoch=epoch):
+            return replace(outcome(found, bank), declined=declines[epoch])
+
+        cleansing.label_filter = label_filter
+        cleansing(SimpleNamespace(state=SimpleNamespace(epoch=epoch)))
+        if epoch == 3:
+            assert cleansing.schedule(3) == (1.0, 0.0)  # still the given labels
+            assert all(torch.equal(value, untouched[name]) for name, value in cleansing.label_bank.named_buffers())
+        if epoch == 4:
+            assert cleansing.schedule(4) == (0.0, 1.0)
+            updated = {name: value.clone() for name, value in cleansing.label_bank.named_buffers()}
+    assert not updated["takes_part"][::2].any() and updated["takes_part"][1::2].all()
+    assert all(torch.equal(value, updated[name]) for name, value in cleansing.label_bank.named_buffers())
+    messages = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert ["the warm-up goes on" in m or "the last verdicts stay" in m for m in messages] == [True, True]
+    assert all("too far off" in message for message in messages)
+
+
+def test_a_postponed_schedule_survives_a_checkpoint():
+    schedule, fresh = LabelSchedule(2, 6), LabelSchedule(2, 6)
+    schedule.postpone(3)
+    fresh.load_state_dict(schedule.state_dict())
+    assert [fresh(epoch) for epoch in (4, 5, 7, 9)] == [(1.0, 0.0), (1.0, 0.0), (0.5, 0.5), (0.0, 1.0)]

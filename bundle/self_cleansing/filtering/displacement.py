@@ -129,7 +129,7 @@ def displacement_filter(
     def judge(values: NDArray[np.float64]) -> Judgement:
         values = np.clip(values, -clip_px, clip_px)
         if len(values) < min_samples or len(np.unique(values, axis=0)) < num_components:
-            reason = f"only {len(values)} samples to compare, {min_samples} needed: all accepted that no rule rejects"
+            reason = f"only {len(values)} samples to compare, {min_samples} needed"
             return Judgement.unsplit(values, clean=True, reason=reason)
         mixture = fit_mixture(values, num_components, seed=seed, regularisation=resolution_px**2)
         distances = mixture.means[:, 0] / 2 + np.abs(mixture.means[:, 1])
@@ -137,7 +137,7 @@ def displacement_filter(
         if max_clean_displacement_px is not None and distances[nearest] > max_clean_displacement_px:
             reason = (
                 f"the nearest group of labels lies {distances[nearest]:.2f} px off the prediction, more than "
-                f"{max_clean_displacement_px:g}: all accepted that no rule rejects"
+                f"{max_clean_displacement_px:g}"
             )
             return Judgement.unsplit(values, clean=True, reason=reason)
         group = distances <= max(same_group_px, distances[nearest])

@@ -27,6 +27,11 @@ logger = logging.getLogger(__name__)
 class LabelCleansing:
     """Run filter and cleanser over the training set and update the label bank.
 
+    A filter that declines (the network is too far off, or there is too little to compare) changes nothing: before the
+    first update the warm-up goes on for another `update_every` epochs, later the last verdicts stay. What the rules
+    of such a filter leave over is no random sample: they catch missing and shrunken labels, and training on the rest
+    would teach the network the enlarged ones.
+
     The first update comes after E1 (`schedule.warmup_epochs`) completed epochs, then every `update_every`. Filter and
     cleanser both see the network as it is before any label changes. At the end of training, labels that were left
     out are given a pseudo label for the repaired data set (`repair`); they never enter the loss.
@@ -86,6 +91,13 @@ class LabelCleansing:
         """Filter, cascade, cleanse."""
         found = self.sweep()
         outcome: Filtered = self.label_filter(found, self.label_bank)
+        if outcome.declined:
+            first = epoch == self.schedule.warmup_epochs
+            if first:
+                self.schedule.postpone(self.update_every)
+            consequence = "the warm-up goes on" if first else "the last verdicts stay"
+            logger.warning(f"epoch {epoch}: the label filter cannot tell ({outcome.manual.reason}); {consequence}")
+            return
         provenance = torch.from_numpy(outcome.provenance)
         bank, everything = self.label_bank, slice(None)
         bank.manual_loss.copy_(found.manual_loss)

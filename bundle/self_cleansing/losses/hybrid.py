@@ -27,6 +27,17 @@ class LabelSchedule:
         self.warmup_epochs = warmup_epochs
         self.ramp_end_epoch = ramp_end_epoch
 
+    def postpone(self, epochs: int) -> None:
+        """Prolong the warm-up: move E1 and E2 by a number of epochs."""
+        self.warmup_epochs += epochs
+        self.ramp_end_epoch += epochs
+
+    def state_dict(self) -> dict[str, int]:
+        return {"warmup_epochs": self.warmup_epochs, "ramp_end_epoch": self.ramp_end_epoch}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        self.warmup_epochs, self.ramp_end_epoch = state["warmup_epochs"], state["ramp_end_epoch"]
+
     def __call__(self, epoch: int) -> tuple[float, float]:
         """Return (lambda1, lambda2) after `epoch` completed epochs."""
         if epoch < self.warmup_epochs:
