@@ -6,8 +6,8 @@ INSTALLED := .venv/installed
 DEMO := runs/demo
 DATA := data/phantom_noisy
 QUICK := configs/presets/quick.yaml
-# The phantom is small: smaller batches make more updates of an epoch.
-OPTIONS := --batch_size 8
+# The phantom is small: smaller batches make more updates of an epoch. 20 epochs keep the demo below ten minutes.
+OPTIONS := --batch_size 8 --max_epochs 20
 
 .PHONY: demo test slow clean-demo
 
