@@ -77,9 +77,11 @@ def test_the_affine_follows_the_patch():
     torch.testing.assert_close(cut["image"].affine[:3, 3], (affine @ torch.tensor([6.0, 0, 0, 1]).double())[:3])
 
 
-def test_a_small_image_is_padded_with_zeros_at_its_end():
+def test_a_small_image_is_padded_with_zeros_at_its_end_and_this_is_stated(caplog):
     data = case(shape=(5, 17, 3), boxes=[(0, (1, 2), (14, 15), 0)])
-    cut = LabelPatchd(["image", "label"], "label", 8)(data)
+    with caplog.at_level("INFO"):
+        cut = LabelPatchd(["image", "label"], "label", 8)(data)
+    assert "5 x 17 px is smaller than the patch of 8 px, padded" in caplog.text
     assert cut["image"].shape == (1, 8, 8, 3)
     assert torch.equal(cut["image"][:, :5], data["image"][:, :, 9:17])
     assert not cut["image"][:, 5:].any()

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Mapping, Sequence
 
 import torch
 from monai.config import KeysCollection
 from monai.transforms import Crop, InvertibleTransform, MapTransform, SpatialPad
 from torch import Tensor
+
+logger = logging.getLogger(__name__)
 
 
 def label_center(label: Tensor) -> tuple[int, int]:
@@ -42,8 +45,8 @@ def patch_slices(center: Sequence[int], shape: Sequence[int], patch_size: int) -
 class LabelPatchd(MapTransform, InvertibleTransform):
     """Cut a square in-plane patch centred on the box of a volume's labels.
 
-    An image smaller than the patch is padded with zeros at its end; all slices are kept. The inverse pastes
-    the patch into zeros of the original size.
+    An image smaller than the patch is padded with zeros at its end, which is logged; all slices are kept. The inverse
+    pastes the patch into zeros of the original size.
 
     Args:
         keys: images and labels (C, H, W, D) to cut alike.
@@ -63,7 +66,12 @@ class LabelPatchd(MapTransform, InvertibleTransform):
 
     def __call__(self, data: Mapping[Hashable, Tensor]) -> dict[Hashable, Tensor]:
         d = dict(data)
-        center = label_center(d[self.label_key])
+        label = d[self.label_key]
+        center = label_center(label)
+        if min(label.shape[1:3]) < self.patch_size:
+            name = getattr(label, "meta", {}).get("filename_or_obj", "an image")
+            size = " x ".join(str(side) for side in label.shape[1:3])
+            logger.info(f"{name}: {size} px is smaller than the patch of {self.patch_size} px, padded with zeros")
         for key in self.key_iterator(d):
             padded = self.pad(d[key])
             plane = patch_slices(center, padded.shape[1:3], self.patch_size)
