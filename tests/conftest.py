@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-from running import ROOT, run_bundle
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: more threads only wait for each other
+
+import pytest  # noqa: E402
+from running import ROOT, run_bundle  # noqa: E402
 
 
 @pytest.fixture(scope="session")

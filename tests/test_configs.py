@@ -33,7 +33,7 @@ def test_an_overlay_sets_only_known_keys_and_carries_its_command(path):
     assert f"{path.parent.name}/{path.name}" in text
 
 
-@pytest.mark.parametrize(("one", "other"), combinations(AXES, 2))
+@pytest.mark.parametrize(("one", "other"), list(combinations(AXES, 2)))
 def test_axes_are_disjoint(one, other):
     keys = [{key for path in (CONFIGS / axis).glob("*.yaml") for key in load(path)} for axis in (one, other)]
     assert not keys[0] & keys[1]
