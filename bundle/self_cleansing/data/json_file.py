@@ -7,6 +7,8 @@ import json
 import os
 from pathlib import Path
 
+from .whole_file import write_text
+
 
 def read_json(path: str | os.PathLike) -> dict:
     """Read a JSON object.
@@ -45,11 +47,4 @@ def write_json(path: str | os.PathLike, content: dict) -> None:
     Raises:
         OSError: if the folder cannot be written; nothing is left behind.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, json.dumps(content, indent=2) + "\n")
