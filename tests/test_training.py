@@ -68,6 +68,7 @@ def test_a_killed_run_resumes_to_the_same_bits(method, killed_in, trained, noisy
     assert (unbroken / "history.csv").read_text() == (run / "history.csv").read_text()
 
 
+@pytest.mark.slow
 def test_training_never_reads_clean_labels_of_training_cases(noisy_phantom, trained, tmp_path):
     """With these files destroyed, and the audit off, the result is that of the `trained` run, which audits."""
     data = tmp_path / "data"
@@ -145,6 +146,7 @@ def test_a_checkpoint_of_other_samples_is_refused(trained, noisy_phantom, tmp_pa
     assert "'patient001_frame01/0'" in sentence and "'patient002_frame01/0'" in sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["missing label", "other shape", "undeclared value", "nan", "constant", "unreadable"])
 def test_bad_cases_are_refused_before_anything_is_written(fault, phantom, tmp_path):
     import nibabel as nib
@@ -180,6 +182,7 @@ def test_bad_cases_are_refused_before_anything_is_written(fault, phantom, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_an_empty_data_folder_is_refused(tmp_path):
     (tmp_path / "data").mkdir()
     result = run_bundle("training", [], tmp_path, dataset_dir=tmp_path / "data", output_dir=tmp_path / "run")
@@ -187,6 +190,7 @@ def test_an_empty_data_folder_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_patient_in_two_parts_is_refused(phantom, tmp_path):
     split = '{"rule": "by hand", "parts": {"train": ["patient001", "patient002"], "validation": ["patient012"], '
     split += '"test": ["patient002", "patient003", "patient014"], "holdout": []}}'
