@@ -20,7 +20,9 @@ def user_error(error: BaseException | None) -> BaseException | None:
     sentence. The deepest one wins.
     """
     found = None
-    while error is not None:
+    seen: set[int] = set()  # "raise root from wrapper", with root below the wrapper, makes the chain a ring
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         frames = error.__traceback__
         while frames is not None and frames.tb_next is not None:
             frames = frames.tb_next
