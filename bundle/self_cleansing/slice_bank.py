@@ -21,7 +21,7 @@ def case_name(item: Mapping[str, Any]) -> str:
     return str(item["case"]) if "case" in item else Path(str(item["image"])).name.split(".")[0]
 
 
-def check_same_shape(item: Mapping[str, Any], volume: Mapping[str, Any], stacks: Mapping[str, list[Tensor]]) -> None:
+def check_same_shape(item: Mapping[str, Any], stacks: Mapping[str, list[Tensor]]) -> None:
     """Raise ValueError unless the case's label has the slices of its image, and its plane is that of the first case."""
     first, image, label = stacks["image"][0], stacks["image"][-1], stacks["label"][-1]
     if image.shape[2:] != label.shape[2:] or len(image) != len(label):
@@ -82,7 +82,7 @@ class SliceBank(Dataset):
                     kind = torch.float32 if key == "image" else torch.uint8
                     tensor = torch.as_tensor(np.asarray(volume[key])).movedim(-1, 0).to(kind).contiguous()
                     slices.append(tensor)
-            check_same_shape(item, volume, stacks)
+            check_same_shape(item, stacks)
         depths = [len(image) for image in stacks["image"]]
         self.sample_ids = [
             f"{case}/{index}" for case, depth in zip(self.cases, depths, strict=True) for index in range(depth)
