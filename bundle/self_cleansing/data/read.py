@@ -57,7 +57,7 @@ def clear_error(exception: Exception, item: Mapping[str, object] | None = None) 
 
     Args:
         exception: what the pipeline raised.
-        item: the case that was being loaded; its "image" and "label" paths are tried. None: none is tried.
+        item: the case that was being loaded; its "image", "label" and "clean_label" are tried. None: none is.
 
     Returns:
         The exception to raise instead (`raise clear_error(error, item) from error`): a ValueError or FileNotFoundError
@@ -67,7 +67,7 @@ def clear_error(exception: Exception, item: Mapping[str, object] | None = None) 
     while str(root).startswith("applying transform") and isinstance(root.__cause__, Exception):
         root = root.__cause__
     if not isinstance(root, MemoryError):
-        for path in ((item or {}).get(key) for key in ("image", "label")):
+        for path in ((item or {}).get(key) for key in ("image", "label", "clean_label")):
             try:
                 if isinstance(path, str | os.PathLike):
                     read_file(path)
