@@ -15,10 +15,16 @@ from .filtering import Provenance
 _BIT_VALUES = 2 ** torch.arange(7, -1, -1)
 
 
+def packed_width(width: int) -> int:
+    """Bytes that `width` packed pixels take; raises ValueError unless it is divisible by 8."""
+    if width % 8:
+        raise ValueError(f"the last axis must be divisible by 8 to be packed, got {width} pixels")
+    return width // 8
+
+
 def pack_bits(mask: Tensor) -> Tensor:
     """Pack a mask (..., W), W divisible by 8, into uint8 (..., W / 8), first pixel in the highest bit."""
-    if mask.shape[-1] % 8:
-        raise ValueError(f"the last axis must be divisible by 8 to be packed, got {mask.shape[-1]} pixels")
+    packed_width(mask.shape[-1])
     bits = mask.to(torch.uint8).unflatten(-1, (-1, 8))
     return (bits * _BIT_VALUES.to(mask.device, torch.uint8)).sum(dim=-1, dtype=torch.uint8)
 
@@ -33,7 +39,7 @@ class LabelBank(nn.Module):
     """Pseudo labels y' with their provenance, per sample and class.
 
     At first y' is all zeros and not set. All state is in buffers: it moves with `.to()` and is saved with
-    `state_dict()`.
+    `state_dict()`. It starts on the device of the given labels.
 
     Args:
         dataset: gives `labels` uint8 (N, K, H, W), the given labels y, and `sample_ids`.
@@ -60,9 +66,10 @@ class LabelBank(nn.Module):
     def __init__(self, dataset: Any) -> None:
         super().__init__()
         self.sample_ids: list[str] = list(dataset.sample_ids)
-        self.given_labels: str = hashlib.sha256(dataset.labels.cpu().contiguous().numpy().tobytes()).hexdigest()
-        entries = tuple(dataset.labels.shape[:2])
-        self.register_buffer("packed_pseudo_label", pack_bits(torch.zeros_like(dataset.labels)))
+        self.given_labels: str = content_hash(dataset.labels)
+        *shape, width = dataset.labels.shape
+        entries = tuple(shape[:2])
+        self.register_buffer("packed_pseudo_label", torch.zeros(*shape, packed_width(width), dtype=torch.uint8))
         self.register_buffer("is_set", torch.zeros(entries, dtype=torch.bool))
         self.register_buffer("takes_part", torch.ones(entries, dtype=torch.bool))
         self.register_buffer("provenance", torch.full(entries, int(Provenance.MANUAL), dtype=torch.uint8))
@@ -70,6 +77,7 @@ class LabelBank(nn.Module):
         self.register_buffer("manual_loss", torch.zeros(entries))
         self.register_buffer("pseudo_loss", torch.zeros(entries))
         self.register_buffer("clean_posterior", torch.ones(entries))
+        self.to(dataset.labels.device)
 
     def pseudo_label(self, index: Tensor | slice = slice(None)) -> Tensor:
         """Return y' of the samples at `index` as uint8 (B, K, H, W) in {0, 1}."""
@@ -103,6 +111,14 @@ class LabelBank(nn.Module):
         # Names before shapes: a different data set should be reported by its first different sample.
         self.set_extra_state(state_dict["_extra_state"])
         return super().load_state_dict(state_dict, strict=strict, assign=assign)
+
+
+def content_hash(labels: Tensor) -> str:
+    """SHA-256 of the values, in hexadecimal; `labels` (N, ...) is read in blocks, wherever it lives."""
+    digest = hashlib.sha256()
+    for block in labels.split(256):
+        digest.update(block.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def check_sample_ids(stored: Sequence[str], present: Sequence[str]) -> None:

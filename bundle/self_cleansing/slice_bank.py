@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from .slice_cache import cached, fingerprint
 from .transforms import clear_error
+
+logger = logging.getLogger(__name__)
+
+KINDS = {"image": torch.float32, "label": torch.uint8, "clean_label": torch.uint8}
 
 
 def case_name(item: Mapping[str, Any]) -> str:
@@ -21,9 +28,9 @@ def case_name(item: Mapping[str, Any]) -> str:
     return str(item["case"]) if "case" in item else Path(str(item["image"])).name.split(".")[0]
 
 
-def check_same_shape(item: Mapping[str, Any], stacks: Mapping[str, list[Tensor]]) -> None:
+def check_same_shape(item: Mapping[str, Any], slices: Mapping[str, Tensor], first: Tensor) -> None:
     """Raise ValueError unless the case's label has the slices of its image, and its plane is that of the first case."""
-    first, image, label = stacks["image"][0], stacks["image"][-1], stacks["label"][-1]
+    image, label = slices["image"], slices["label"]
     if image.shape[2:] != label.shape[2:] or len(image) != len(label):
         raise ValueError(
             f"{item['image']} has {len(image)} slices of {tuple(image.shape[2:])} after preprocessing and its label "
@@ -42,11 +49,16 @@ class SliceBank(Dataset):
     The order of samples is that of `data`, slice by slice, and never changes. Samples are addressed by index;
     `sample_ids` names them.
 
+    Where the slices live: on a CUDA device if they take at most half of its free memory; else in files below
+    `cache_dir`, mapped into memory, which another run on the same data reuses; without `cache_dir`, in memory.
+
     Args:
         data: one entry per volume: `image` and `label` paths, optionally `case` (id) and `clean_label`, the
             reference, which only evaluation may list. MONAI Label passes this list.
         preprocessing: deterministic transforms from an entry to tensors `image` (C, H, W, D), `label` and
             `clean_label` (K, H, W, D), the same H and W for every case.
+        cache_dir: folder of preprocessed slices, one subfolder per bank, see `slice_cache`; None or 'none': no files.
+        device: of the training.
         progress: show a progress bar on standard error.
 
     Attributes:
@@ -63,7 +75,12 @@ class SliceBank(Dataset):
     """
 
     def __init__(
-        self, data: Sequence[Mapping[str, Any]], preprocessing: Callable[[Any], Any], progress: bool = True
+        self,
+        data: Sequence[Mapping[str, Any]],
+        preprocessing: Callable[[Any], Any],
+        cache_dir: str | os.PathLike[str] | None = None,
+        device: torch.device | str = "cpu",
+        progress: bool = True,
     ) -> None:
         if len(data) == 0:
             raise ValueError("the data list has no case; check --dataset_dir and the split file")
@@ -71,27 +88,22 @@ class SliceBank(Dataset):
         if len(set(self.cases)) < len(self.cases):
             twice = next(name for name in self.cases if self.cases.count(name) > 1)
             raise ValueError(f"case id {twice!r} occurs twice in the data list; give each case its own file name")
-        stacks: dict[str, list[Tensor]] = {"image": [], "label": [], "clean_label": []}
-        for item in tqdm(data, desc="preprocessing", unit="case", disable=not progress, leave=False):
-            try:
-                volume = preprocessing(dict(item))
-            except Exception as error:
-                raise clear_error(error, item) from error
-            for key, slices in stacks.items():
-                if key in volume:
-                    kind = torch.float32 if key == "image" else torch.uint8
-                    tensor = torch.as_tensor(np.asarray(volume[key])).movedim(-1, 0).to(kind).contiguous()
-                    slices.append(tensor)
-            check_same_shape(item, stacks)
-        depths = [len(image) for image in stacks["image"]]
+        volumes = preprocessed(
+            tqdm(data, desc="preprocessing", unit="case", disable=not progress, leave=False), preprocessing
+        )
+        name = None if cache_dir in (None, "none") else fingerprint(data, preprocessing)
+        depths, arrays = in_memory(volumes) if name is None else cached(Path(str(cache_dir)) / name, volumes)
+        size = sum(array.nbytes for array in arrays.values())
+        place = "memory" if name is None else f"{Path(str(cache_dir)) / name}, mapped"
+        if torch.device(device).type == "cuda" and size <= torch.cuda.mem_get_info(device)[0] / 2:
+            arrays, place = {key: array.to(device) for key, array in arrays.items()}, str(device)
+        logger.info("%d slices of %d cases, %.0f MB, in %s", sum(depths), len(depths), size / 1e6, place)
         self.sample_ids = [
             f"{case}/{index}" for case, depth in zip(self.cases, depths, strict=True) for index in range(depth)
         ]
         self.case_index = torch.repeat_interleave(torch.arange(len(depths)), torch.tensor(depths))
-        self.images = torch.cat(stacks["image"])
-        self.labels = torch.cat(stacks["label"])
-        complete = len(stacks["clean_label"]) == len(data)
-        self.clean_labels = torch.cat(stacks["clean_label"]) if complete else None
+        self.images, self.labels = arrays["image"], arrays["label"]
+        self.clean_labels = arrays.get("clean_label")
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -104,3 +116,35 @@ class SliceBank(Dataset):
     def __getitem__(self, index: int | Tensor) -> dict[str, Tensor]:
         """Return image and label of one sample, or of several if `index` is an index tensor."""
         return {"image": self.images[index], "label": self.labels[index]}
+
+
+def preprocessed(data: Iterable[Mapping[str, Any]], preprocessing: Callable[[Any], Any]) -> Iterator[dict[str, Tensor]]:
+    """Yield the slices of one case after the other: image float32, label and clean_label uint8, (D, channels, H, W).
+
+    Raises:
+        ValueError: bad input, in the transform's own sentence, or a shape that does not fit, see `check_same_shape`.
+    """
+    first: Tensor | None = None
+    for item in data:
+        try:
+            volume = preprocessing(dict(item))
+        except Exception as error:
+            raise clear_error(error, item) from error
+        slices = {
+            key: torch.as_tensor(np.asarray(volume[key])).movedim(-1, 0).to(kind).contiguous()
+            for key, kind in KINDS.items()
+            if key in volume
+        }
+        first = slices["image"][:1] if first is None else first
+        check_same_shape(item, slices, first)
+        yield slices
+
+
+def in_memory(volumes: Iterable[Mapping[str, Tensor]]) -> tuple[list[int], dict[str, Tensor]]:
+    """Collect the slices of all cases, and how many each has; arrays that not every case has are dropped."""
+    stacks: dict[str, list[Tensor]] = {}
+    for volume in volumes:
+        for key, slices in volume.items():
+            stacks.setdefault(key, []).append(slices)
+    depths = [len(image) for image in stacks["image"]]
+    return depths, {key: torch.cat(stack) for key, stack in stacks.items() if len(stack) == len(depths)}

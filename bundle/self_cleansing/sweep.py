@@ -68,13 +68,13 @@ class Sweep:
     packed_candidate: Tensor
     found: Tensor
 
-    def prediction(self) -> Tensor:
-        """The predicted masks, uint8 (N, K, H, W)."""
-        return unpack_bits(self.packed_prediction)
+    def prediction(self, index: Tensor | slice = slice(None)) -> Tensor:
+        """The predicted masks of the samples at `index`, uint8 (B, K, H, W)."""
+        return unpack_bits(self.packed_prediction[index])
 
-    def candidate(self) -> Tensor:
-        """The cleanser's masks, uint8 (N, K, H, W)."""
-        return unpack_bits(self.packed_candidate)
+    def candidate(self, index: Tensor | slice = slice(None)) -> Tensor:
+        """The cleanser's masks of the samples at `index`, uint8 (B, K, H, W)."""
+        return unpack_bits(self.packed_candidate[index])
 
 
 def sweep(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -99,22 +100,31 @@ class LabelCleansing:
             logger.warning(f"epoch {epoch}: the label filter cannot tell ({outcome.manual.reason}); {consequence}")
             return
         provenance = torch.from_numpy(outcome.provenance)
-        bank, everything = self.label_bank, slice(None)
+        bank = self.label_bank
         bank.manual_loss.copy_(found.manual_loss)
         bank.pseudo_loss.copy_(found.pseudo_loss)
         bank.clean_posterior.copy_(torch.from_numpy(outcome.manual.posterior))
-        renewed = provenance == Provenance.RENEWED
-        if renewed.any():
-            label = resolve_empty(
-                PseudoLabel(found.candidate().bool(), found.found),
-                bank.pseudo_label(everything).cpu().bool(),
-                self.dataset.labels.bool(),
-            )
-            bank.write(everything, label, renewed)
-        bank.write(everything, self.dataset.labels, provenance == Provenance.MANUAL)
+        for index in self.blocks():
+            given, renewed = self.dataset.labels[index].cpu(), provenance[index] == Provenance.RENEWED
+            if renewed.any():
+                made = PseudoLabel(found.candidate(index).bool(), found.found[index])
+                label = resolve_empty(made, bank.pseudo_label(index).cpu().bool(), given.bool())
+                bank.write(index, label, renewed)
+            bank.write(index, given, provenance[index] == Provenance.MANUAL)
         bank.takes_part.copy_(provenance != Provenance.REJECTED)
         bank.record(provenance, epoch)
         self.report(outcome, epoch)
+
+    def blocks(self) -> Sequence[slice]:
+        """All samples, in blocks small enough to be unpacked."""
+        return [slice(start, start + self.batch_size) for start in range(0, len(self.dataset), self.batch_size)]
+
+    def mean_dice(self, masks: Callable[[slice], Tensor], chosen: Tensor) -> Tensor:
+        """Mean Dice to the given labels per class (K,), over the chosen entries (N, K); 0 where none is chosen."""
+        counts = torch.cat([dice_counts(masks(index), self.dataset.labels[index].cpu()) for index in self.blocks()])
+        overlap, area, given_area = counts.double().unbind(dim=2)
+        dice = 2 * overlap / (area + given_area).clamp(min=1)
+        return (dice * chosen).sum(dim=0) / chosen.sum(dim=0).clamp(min=1)
 
     def sweep(self) -> Sweep:
         """One pass over the training set with the current network."""
@@ -130,13 +140,11 @@ class LabelCleansing:
         if not left_out.any():
             return
         found = self.sweep()
-        candidate, prediction = found.candidate(), found.prediction()
         accepted = ~left_out & (found.manual_areas.label_area > 0)
-        use_cleanser = _mean_dice(candidate, self.dataset.labels, accepted) > _mean_dice(
-            prediction, self.dataset.labels, accepted
-        )
-        label = torch.where(use_cleanser[None, :, None, None], candidate, prediction)
-        self.label_bank.write(slice(None), label, left_out)
+        use_cleanser = self.mean_dice(found.candidate, accepted) > self.mean_dice(found.prediction, accepted)
+        for index in self.blocks():
+            label = torch.where(use_cleanser[None, :, None, None], found.candidate(index), found.prediction(index))
+            self.label_bank.write(index, label, left_out[index])
         provenance = self.label_bank.provenance.cpu().clone()
         provenance[left_out] = int(Provenance.RENEWED)
         self.label_bank.record(provenance, engine.state.epoch)
@@ -162,10 +170,3 @@ class LabelCleansing:
             line += f"; {self.audit.sentence(numbers)}"
         self.history.log(**numbers)
         logger.info(line)
-
-
-def _mean_dice(pred: Tensor, label: Tensor, chosen: Tensor) -> Tensor:
-    """Mean Dice per class (K,) over the chosen entries (N, K); 0 where none is chosen."""
-    overlap, pred_area, label_area = dice_counts(pred, label).double().unbind(dim=2)
-    dice = 2 * overlap / (pred_area + label_area).clamp(min=1)
-    return (dice * chosen).sum(dim=0) / chosen.sum(dim=0).clamp(min=1)

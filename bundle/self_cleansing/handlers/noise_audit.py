@@ -29,6 +29,7 @@ class NoiseAudit:
         data: the training cases with their `clean_label`.
         preprocessing: as for training, so that the grids agree.
         class_names: K names, in channel order.
+        cache_dir: see `SliceBank`.
     """
 
     def __init__(
@@ -37,8 +38,9 @@ class NoiseAudit:
         data: Sequence[Mapping[str, Any]],
         preprocessing: Any,
         class_names: Sequence[str],
+        cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
-        dataset = SliceBank(data, preprocessing)
+        dataset = SliceBank(data, preprocessing, cache_dir)
         self.class_names = list(class_names)
         if dataset.clean_labels is None:
             missing = next(case_name(item) for item in data if "clean_label" not in item)
@@ -84,7 +86,11 @@ class NoiseAudit:
             chosen = (self.kind == number) & (~self.identical | (number == 0))
             if chosen.any():
                 numbers[f"accepted_{kind}"] = (accepted & chosen).sum() / chosen.sum()
-        overlap, area, clean_area = dice_counts(bank.pseudo_label().cpu(), self.clean_labels).double().unbind(dim=2)
+        counts = [
+            dice_counts(bank.pseudo_label(index.to(bank.is_set.device)).cpu(), self.clean_labels[index])
+            for index in torch.arange(len(self.clean_labels)).split(256)
+        ]
+        overlap, area, clean_area = torch.cat(counts).double().unbind(dim=2)
         dice = 2 * overlap / (area + clean_area).clamp(min=1)
         takes_part, renewed = bank.takes_part.cpu(), (bank.provenance == Provenance.RENEWED).cpu()
         groups = {"in_force": takes_part, "pseudo": ~accepted & takes_part, "repaired": renewed & ~takes_part}

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inference on full-size volumes."""
+"""How a network is run: in mixed precision while training, and on full-size volumes."""
 
+from .mixed_precision import MixedPrecisionInferer as MixedPrecisionInferer
 from .patch_inferer import LocalisingPatchInferer as LocalisingPatchInferer

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train in bfloat16 on processors that have instructions for it.
+
+MONAI's trainers know autocast on CUDA alone (`amp`); on a CPU it has to be put around the forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from monai.inferers import SimpleInferer
+from torch import Tensor
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 natively; emulated, it is many times slower than float32."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # absent from older PyTorch
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+class MixedPrecisionInferer(SimpleInferer):
+    """Run the network on CPU tensors under autocast and return float32; elsewhere, run it as it is.
+
+    Args:
+        precision: 'auto' (bfloat16 where the processor has it), 'float32' or 'bfloat16'.
+
+    Raises:
+        ValueError: another precision.
+    """
+
+    def __init__(self, precision: str = "auto") -> None:
+        super().__init__()
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+        self.autocast = precision == "bfloat16" or (precision == "auto" and cpu_has_bfloat16())
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        if inputs.device.type != "cpu" or not self.autocast:
+            return super().__call__(inputs, network, *args, **kwargs)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return super().__call__(inputs, network, *args, **kwargs).float()
