@@ -79,4 +79,4 @@ def mean_of_bags(table: Tensor, rows: Tensor, count: Tensor) -> Tensor:
         float32 (C, F). An empty bag is zero.
     """
     total = embedding_bag(rows, table, count.cumsum(0) - count, mode="sum")
-    return total.div_(count.clamp(min=1).to(total).unsqueeze(1))  # mode "mean" is several times slower
+    return total.div_(count.clamp(min=1).to(total).unsqueeze(1))  # faster than the mode "mean"
