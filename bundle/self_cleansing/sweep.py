@@ -106,7 +106,7 @@ def sweep(
             label = dataset.labels[index].to(device)
             pseudo = label_bank.pseudo_label(index.to(label_bank.is_set.device)).to(device)
             features = inner.features(image)
-            probs = torch.sigmoid(inner.head(features).float())
+            probs = torch.sigmoid(inner.head(features).float()).contiguous()  # planes, as the labels are stored
             region = probs > 0.5
             candidate, found = cleanser(inner, features, region)
             row = (

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bundle.self_cleansing.cleansing import (
+    GridFeatures,
     cleanse,
     grid_features,
     mean_direction,
@@ -60,6 +61,13 @@ def slow_similarity(features: np.ndarray, prototypes: list[np.ndarray]) -> np.nd
     return result
 
 
+def dense(grid: GridFeatures) -> torch.Tensor:
+    """Put the rows of the cells where they belong: (B, K, F, n), zero outside the region."""
+    full = torch.zeros(*grid.inside.shape, grid.features.shape[1])
+    full[grid.inside] = grid.features
+    return full.transpose(2, 3)
+
+
 @pytest.fixture(params=["signed", "relu"])
 def inputs(request):
     """Features with zero vectors; regions of three kinds, one of them empty, one touching only one cell."""
@@ -82,14 +90,14 @@ def test_each_equation_agrees_with_its_literal_form(inputs):
     degree = representation_degree(*grid)
     direction = prototype_direction(*grid, sigma=0.7)
     probability = similarity(features, direction)
-    assert grid.features.shape == (B, K, F, GRID**2) and degree.shape == (B, K, GRID**2)
+    assert grid.features.shape == (grid.inside.sum(), F) and degree.shape == (B, K, GRID**2)
     for b in range(B):
         for k in range(K):
             values = features[b].numpy().astype(np.float64)
             cells = slow_grid(values, region[b, k].numpy(), GRID)
             assert set(torch.nonzero(grid.inside[b, k])[:, 0].tolist()) == set(cells)
             for cell, expected in cells.items():
-                np.testing.assert_allclose(grid.features[b, k, :, cell], expected, atol=1e-5)
+                np.testing.assert_allclose(dense(grid)[b, k, :, cell], expected, atol=1e-5)
             expected_degree = slow_degree(cells, GRID**2)
             np.testing.assert_allclose(degree[b, k], expected_degree, atol=1e-5)
             prototypes = [cells[j] for j in range(GRID**2) if expected_degree[j] > 0.7]
@@ -138,16 +146,16 @@ def test_pixels_outside_the_region_and_the_scale_of_a_feature_do_not_count(input
     changed = grid_features(torch.where(outside, 99.0, features), region, GRID)
     torch.testing.assert_close(changed.features, grid.features)
     # Eqs. 5 and 6 are made of cosines: scaling a cell's or a pixel's feature changes nothing.
-    scale = torch.arange(1.0, GRID**2 + 1)
+    scale = torch.arange(1.0, len(grid.features) + 1)[:, None]
     torch.testing.assert_close(
         prototype_direction(grid.features * scale, grid.inside), prototype_direction(*grid), atol=1e-5, rtol=0
     )
 
 
-def test_a_cell_outside_the_region_has_no_degree_whatever_its_feature():
-    features = torch.eye(2)[:, [0, 1, 1]][None, None]  # (1, 1, 2, 3): one cell along x, two along y
-    inside = torch.tensor([[[True, True, False]]])
-    assert representation_degree(features, inside).tolist() == [[[1.0, 1.0, 0.0]]]
+def test_a_cell_outside_the_region_has_no_degree_and_is_no_prototype():
+    inside = torch.tensor([[[True, False, True]]])
+    assert representation_degree(torch.eye(2), inside).tolist() == [[[1.0, 0.0, 1.0]]]
+    assert prototype_direction(torch.eye(2), inside, sigma=-1).tolist() == [[[0.5, 0.5]]]
 
 
 def test_classes_and_samples_do_not_mix(inputs):
@@ -164,10 +172,10 @@ def test_cells_need_not_be_square_and_a_grid_of_pixels_is_allowed():
     cells = slow_grid(features[0].numpy(), region[0, 0].numpy(), 4)
     grid = grid_features(features, region, 4)
     for cell, expected in cells.items():
-        np.testing.assert_allclose(grid.features[0, 0, :, cell], expected, atol=1e-5)
+        np.testing.assert_allclose(dense(grid)[0, 0, :, cell], expected, atol=1e-5)
     square = grid_features(features[..., :8], region[..., :8], 8)
     torch.testing.assert_close(
-        square.features[0, 0], (features[0, ..., :8] * region[0, 0, :, :8]).flatten(1), atol=1e-6, rtol=0
+        dense(square)[0, 0], (features[0, ..., :8] * region[0, 0, :, :8]).flatten(1), atol=1e-6, rtol=0
     )
 
 

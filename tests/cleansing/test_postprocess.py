@@ -40,6 +40,19 @@ def test_a_stack_of_slices_equals_the_slow_loop(fraction):
         np.testing.assert_array_equal(result[index], slow(masks[index], fraction))
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_random_masks_of_every_density_equal_the_slow_loop(seed):
+    """Odd and thin shapes, noise from sparse to dense, empty and full slices in one stack."""
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(1, 40, size=2)
+    noise = ndimage.gaussian_filter(rng.normal(size=(9, height, width)), (0, *rng.uniform(0, 1.5, size=2)))
+    masks = noise > np.quantile(noise, np.linspace(0, 1, 9))[:, None, None]
+    fraction = rng.choice([0.01, 0.1, 0.3])
+    result = postprocess(masks, fraction)
+    for mask, found in zip(masks, result, strict=True):
+        np.testing.assert_array_equal(found, slow(mask, fraction))
+
+
 def test_a_speck_goes_and_a_pinhole_is_filled_by_hand():
     before = drawing(
         "#######..",

@@ -7,14 +7,16 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 
 class GridFeatures(NamedTuple):
     """Features per grid cell.
 
     Attributes:
-        features: float32 (B, K, F, n), n = G * G cells in row-major order; zero where `inside` is False.
-        inside: bool (B, K, n), the cells that hold a pixel of the region.
+        features: float32 (C, F), a row for each cell of a region, C in all: those of the first class of the first
+            sample in row-major order, then those of the second class, and so on.
+        inside: bool (B, K, n), n = G * G, the cells that hold a pixel of the region; C of them are True.
     """
 
     features: Tensor
@@ -27,12 +29,13 @@ def grid_features(features: Tensor, region: Tensor, grid_size: int = 64) -> Grid
     A cell belongs to the region R iff it holds a pixel of R; pixels of the cell outside R do not count.
 
     Args:
-        features: float (B, F, H, W), any scale.
+        features: float (B, F, H, W), any scale. Only the region's pixels of float32 features in the channels_last
+            layout, a network's own, are read; any other dtype or layout is copied first.
         region: bool (B, K, H, W), one region R = {p : prediction > 0.5} per class.
         grid_size: G (the paper's K = 64), dividing H and W.
 
     Returns:
-        features per cell and class. An empty region has no cell inside.
+        features per cell, sample and class. An empty region has no cell inside, and no row.
 
     Raises:
         ValueError: if the spatial shapes differ or G does not divide them.
@@ -51,8 +54,29 @@ def grid_features(features: Tensor, region: Tensor, grid_size: int = 64) -> Grid
             "choose a common divisor no larger than the image, such as half its size"
         )
     cells = (grid_size, height // grid_size, grid_size, width // grid_size)
-    weight = region.to(torch.float32).unflatten(3, cells[2:]).unflatten(2, cells[:2])  # (B, K, G, h, G, w)
-    values = features.to(torch.float32).unflatten(3, cells[2:]).unflatten(2, cells[:2])  # (B, F, G, h, G, w)
-    count = weight.sum(dim=(3, 5)).flatten(2)  # (B, K, n)
-    total = torch.einsum("bfihjw,bkihjw->bkfij", values, weight).flatten(3)  # (B, K, F, n)
-    return GridFeatures(total / count.clamp(min=1).unsqueeze(2), count > 0)
+
+    def by_cell(values: Tensor) -> Tensor:
+        return values.unflatten(3, cells[2:]).unflatten(2, cells[:2]).transpose(3, 4).flatten(4).flatten(2, 3)
+
+    rows = torch.arange(batch * height * width, device=region.device).view(batch, 1, height, width)
+    members = by_cell(region)  # (B, K, n, h * w)
+    count = members.sum(dim=3)
+    inside = count > 0
+    # Eq. 4: a cell is a bag of rows of the (B * H * W, F) features; pixels outside the region are never read.
+    by_pixel = features.to(torch.float32).permute(0, 2, 3, 1).reshape(-1, channels)
+    return GridFeatures(mean_of_bags(by_pixel, by_cell(rows).masked_select(members), count[inside]), inside)
+
+
+def mean_of_bags(table: Tensor, rows: Tensor, count: Tensor) -> Tensor:
+    """Average rows of a table without copying them first.
+
+    Args:
+        table: float32 (R, F).
+        rows: int64 (r,) in [0, R), bag after bag.
+        count: int64 (C,), rows in each bag; r in all.
+
+    Returns:
+        float32 (C, F). An empty bag is zero.
+    """
+    total = embedding_bag(rows, table, count.cumsum(0) - count, mode="sum")
+    return total.div_(count.clamp(min=1).to(total).unsqueeze(1))  # faster than the mode "mean"

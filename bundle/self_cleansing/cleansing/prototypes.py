@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from .grid import mean_of_bags
+
 
 def representation_degree(features: Tensor, inside: Tensor) -> Tensor:
     """Sum the cosine similarities of each cell to all cells of its region, relative to the best cell.
@@ -19,19 +21,16 @@ def representation_degree(features: Tensor, inside: Tensor) -> Tensor:
     similarities are never built.
 
     Args:
-        features: float (B, K, F, n), as `grid_features` returns.
-        inside: bool (B, K, n).
+        features: float32 (C, F), as `grid_features` returns.
+        inside: bool (B, K, n), C of them True.
 
     Returns:
-        float (B, K, n), at most 1, zero outside the region; negative where a cell points away from the rest. All zero
+        float32 (B, K, n), at most 1, zero outside the region; negative where a cell points away from the rest. All zero
         if the region is empty or all its features vanish.
 
     Reference: Eq. 5, Deep self-cleansing, doi 10.1002/mp.70007. Normalised over the whole grid as D / max D.
     """
-    directions = normalize(features, dim=2) * inside.unsqueeze(2)
-    degree = torch.einsum("bkfn,bkf->bkn", directions, directions.sum(dim=3))
-    best = degree.amax(dim=2, keepdim=True)  # >= |sum_k f^_gk|^2 / n >= 0
-    return torch.where(best > 0, degree / best, 0.0)
+    return _degree(normalize(features, dim=1), inside)
 
 
 def prototype_direction(features: Tensor, inside: Tensor, sigma: float = 0.7) -> Tensor:
@@ -40,18 +39,19 @@ def prototype_direction(features: Tensor, inside: Tensor, sigma: float = 0.7) ->
     Eq. 6 averages cosines over the prototypes; being linear, it needs only this average.
 
     Args:
-        features: float (B, K, F, n), as `grid_features` returns.
-        inside: bool (B, K, n).
+        features: float32 (C, F), as `grid_features` returns.
+        inside: bool (B, K, n), C of them True.
         sigma: in [0, 1).
 
     Returns:
-        float (B, K, F), norm at most 1; zero if there is no prototype.
+        float32 (B, K, F), norm at most 1; zero if there is no prototype.
 
     Reference: Eqs. 5-6, Deep self-cleansing, doi 10.1002/mp.70007.
     """
-    chosen = (representation_degree(features, inside) > sigma).to(features.dtype)
-    total = torch.einsum("bkfn,bkn->bkf", normalize(features, dim=2), chosen)
-    return total / chosen.sum(dim=2, keepdim=True).clamp(min=1)
+    directions = normalize(features, dim=1)
+    chosen = inside & (_degree(directions, inside) > sigma)
+    prototypes = chosen[inside].nonzero().squeeze(1)
+    return mean_of_bags(directions, prototypes, chosen.sum(dim=2).flatten()).unflatten(0, inside.shape[:2])
 
 
 def mean_direction(features: Tensor, region: Tensor) -> Tensor:
@@ -68,3 +68,14 @@ def mean_direction(features: Tensor, region: Tensor) -> Tensor:
     """
     total = torch.einsum("bfp,bkp->bkf", features.float().flatten(2), region.float().flatten(2))
     return normalize(total, dim=2)
+
+
+def _degree(directions: Tensor, inside: Tensor) -> Tensor:
+    """Eq. 5 from the cells' unit vectors (C, F)."""
+    count = inside.sum(dim=2).flatten()
+    # The mean instead of the sum: D is relative to its maximum.
+    mean = mean_of_bags(directions, torch.arange(len(directions), device=inside.device), count)  # (B * K, F)
+    cosines = (directions * mean.repeat_interleave(count, dim=0)).sum(dim=1)
+    degree = torch.zeros(inside.shape, device=inside.device).masked_scatter_(inside, cosines)
+    best = degree.amax(dim=2, keepdim=True)  # >= |mean_k f^_gk|^2 >= 0
+    return torch.where(best > 0, degree / best, 0.0)

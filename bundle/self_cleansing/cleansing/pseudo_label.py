@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from .grid import grid_features
 from .prototypes import mean_direction, prototype_direction
@@ -30,10 +29,11 @@ class PseudoLabel(NamedTuple):
 def similarity(features: Tensor, direction: Tensor) -> Tensor:
     """Average the cosine similarity of each pixel to all prototypes.
 
-    Eq. 6: P(q) = mean_m cos(f_q, proto_m) = f^_q . mean_m proto^_m.
+    Eq. 6: P(q) = mean_m cos(f_q, proto_m) = f^_q . mean_m proto^_m, taken as (f_q . mean_m proto^_m) / |f_q|: one
+    matrix product and one norm, without a normalised copy of the features.
 
     Args:
-        features: float (B, F, H, W).
+        features: float (B, F, H, W); float32 in the channels_last layout is read where it lies.
         direction: float (B, K, F), the mean of the prototypes' unit vectors.
 
     Returns:
@@ -41,7 +41,9 @@ def similarity(features: Tensor, direction: Tensor) -> Tensor:
 
     Reference: Eq. 6, Deep self-cleansing, doi 10.1002/mp.70007.
     """
-    return torch.einsum("bfhw,bkf->bkhw", normalize(features.float(), dim=1), direction.float())
+    by_pixel = features.float().flatten(2)  # (B, F, H * W), a view of channels_last features, too
+    length = torch.linalg.vector_norm(by_pixel, dim=1, keepdim=True).clamp(min=1e-12)  # a zero vector: 0 / 1e-12
+    return (direction.float() @ by_pixel / length).unflatten(2, features.shape[2:])
 
 
 @torch.no_grad()
