@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from .distributed import is_first
 from .transforms import clear_error
 
 
@@ -72,7 +73,7 @@ class SliceBank(Dataset):
             twice = next(name for name in self.cases if self.cases.count(name) > 1)
             raise ValueError(f"case id {twice!r} occurs twice in the data list; give each case its own file name")
         stacks: dict[str, list[Tensor]] = {"image": [], "label": [], "clean_label": []}
-        for item in tqdm(data, desc="preprocessing", unit="case", disable=not progress, leave=False):
+        for item in tqdm(data, desc="preprocessing", unit="case", disable=not (progress and is_first()), leave=False):
             try:
                 volume = preprocessing(dict(item))
             except Exception as error:
