@@ -15,7 +15,7 @@ import yaml
 from running import bundle_command, run_bundle
 from test_training import checkpoint, equal, rows
 from tiny import random_bank
-from two_processes import NUM_SAMPLES, updated_bank
+from two_processes import NUM_SAMPLES, updated_bank, validated
 
 from bundle.self_cleansing import distributed, loader
 from bundle.self_cleansing.label_bank import LabelBank
@@ -42,7 +42,7 @@ def train_in_two(folder: Path, handlers: Sequence[dict] = (), **settings: object
 
 
 def dump_to(folder: Path) -> dict:
-    objects = {name: f"@{name}" for name in ("network", "averaged_network", "label_bank")}
+    objects = {name: f"@{name}" for name in ("network", "averaged_network", "label_bank", "best_model")}
     return {"_target_": "two_processes.Dump", "folder": str(folder), "objects": objects}
 
 
@@ -137,12 +137,14 @@ def test_more_processes_than_slices(purpose, as_process):
 
 
 def test_two_processes_write_the_labels_of_one(tmp_path):
-    """Sweep, filter (which only the first has) and cleanser, bit for bit."""
+    """Sweep, filter (which only the first has) and cleanser, bit for bit; and they measure the same Dice."""
     result = torchrun([str(TESTS / "two_processes.py"), str(tmp_path)], tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
     expected = [updated_bank(count) for count in NUM_SAMPLES]
     for rank in range(2):
-        assert equal(expected, torch.load(tmp_path / f"banks_{rank}.pt", weights_only=True)), rank
+        found = torch.load(tmp_path / f"process_{rank}.pt", weights_only=True)
+        assert equal(expected, found["banks"]), rank
+        assert found["dice"] == validated()
     assert len(expected[0]["provenance"].unique()) == 3  # believed, kept and renewed labels
     assert expected[0]["packed_pseudo_label"].any() and (expected[0]["changed_epoch"] == 2).any()
 
@@ -190,7 +192,7 @@ def test_a_run_moves_from_one_process_to_two_and_back(moved):
 
 
 def test_two_processes_train_one_network(moved):
-    """Both end with the same network, averaged network (its batch-norm statistics, too) and labels."""
+    """Both end with the same network, averaged network (its batch-norm statistics, too), labels and best epoch."""
     folder, (before, together, _) = moved
     first, second = (dumped(folder, "end", rank) for rank in range(2))
     assert equal(first, second)
