@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from bundle.self_cleansing.errors import user_error
+from bundle.self_cleansing.errors import TRACEBACK_VARIABLE, explain_errors, user_error
 from bundle.self_cleansing.losses import LabelSchedule
 
 
@@ -25,3 +27,30 @@ def test_a_ring_of_causes_is_followed_once():
     wrapper, cause = RuntimeError("wrapper"), ours()
     wrapper.__cause__, cause.__cause__ = cause, wrapper
     assert user_error(wrapper) is cause
+
+
+@pytest.fixture
+def shown(monkeypatch, capsys):
+    """What the process would say at its end; Python's own hook says only that it was called."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # put back afterwards
+    monkeypatch.setattr(sys, "__excepthook__", lambda *_: print("traceback", file=sys.stderr))
+    monkeypatch.delenv(TRACEBACK_VARIABLE, raising=False)
+    explain_errors()
+
+    def show(error: BaseException) -> str:
+        sys.excepthook(type(error), error, None)
+        return capsys.readouterr().err
+
+    return show
+
+
+def test_what_is_shown_of_an_error(shown, monkeypatch):
+    wrapper, lost = RuntimeError("wrapper"), RuntimeError("[gloo/pair.cc:553] Connection closed by peer [127.0.0.1]")
+    wrapper.__cause__ = lost
+    assert shown(ours()).startswith("error: need 1 <= warmup_epochs")
+    assert shown(wrapper).startswith("stopped: another process") and len(shown(wrapper).splitlines()) == 1
+    assert shown(ZeroDivisionError()) == "traceback\n"
+    lost.__cause__ = ours()  # what this process has to say goes first
+    assert shown(wrapper).startswith("error: need 1 <= warmup_epochs")
+    monkeypatch.setenv(TRACEBACK_VARIABLE, "1")
+    assert shown(ours()) == shown(wrapper) == "traceback\n"

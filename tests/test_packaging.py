@@ -61,9 +61,10 @@ def test_network_in_and_out_are_as_the_metadata_say(config):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_train_has_all_properties(noisy_phantom, tmp_path):
+@pytest.mark.parametrize("configs", [["train"], ["train", "multi_gpu_train"]], ids=lambda names: names[-1])
+def test_train_has_all_properties(configs, noisy_phantom, tmp_path):
     workflow = ConfigWorkflow(
-        config_file=str(ROOT / "configs" / "train.yaml"),
+        config_file=[str(ROOT / "configs" / f"{name}.yaml") for name in configs],
         meta_file=str(ROOT / "configs" / "metadata.json"),
         logging_file=False,
         workflow_type="train",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -20,22 +21,34 @@ def user_error(error: BaseException | None) -> BaseException | None:
     sentence. The deepest one wins.
     """
     found = None
-    seen: set[int] = set()  # "raise root from wrapper", with root below the wrapper, makes the chain a ring
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        frames = error.__traceback__
+    for one in _chain(error):
+        frames = one.__traceback__
         while frames is not None and frames.tb_next is not None:
             frames = frames.tb_next
         raised_here = frames is not None and frames.tb_frame.f_code.co_filename.startswith(_PACKAGE)
-        if raised_here and isinstance(error, _FOR_USERS):
-            found = error
-        error = error.__cause__ or error.__context__
+        if raised_here and isinstance(one, _FOR_USERS):
+            found = one
     return found
+
+
+def lost_process(error: BaseException | None) -> bool:
+    """Return whether an error in a chain of causes says that another process of the training is gone."""
+    return any("closed by peer" in str(one) or "reset by peer" in str(one) for one in _chain(error))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and its causes, from the outermost to the deepest, each once."""
+    seen: set[int] = set()  # "raise root from wrapper", with root below the wrapper, makes the chain a ring
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def explain_errors() -> None:
     """From now on, end the process with "error: <sentence>" if this package raised the cause.
 
+    A process that fails because another one of the same training is gone says so in one line; the other one says why.
     Anything else, and everything while the environment variable SELF_CLEANSING_TRACEBACK is set, is shown by
     Python's own hook. Exceptions that somebody catches are not touched. Calling it twice changes nothing more.
     """
@@ -43,9 +56,12 @@ def explain_errors() -> None:
 
 
 def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    cause = None if os.environ.get(TRACEBACK_VARIABLE) else user_error(error)
-    if cause is None:
+    if os.environ.get(TRACEBACK_VARIABLE):
         sys.__excepthook__(kind, error, trace)
-    else:
+    elif (cause := user_error(error)) is not None:
         hint = f"(set {TRACEBACK_VARIABLE}=1 for the traceback)"
         print(f"error: {cause}\n{hint}", file=sys.stderr)
+    elif lost_process(error):
+        print("stopped: another process of this training has ended; its own message says why", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)

@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
 
+from .distributed import rank, share, world_size
 from .label_bank import LabelBank
 from .losses import LabelSchedule
 from .slice_bank import SliceBank
@@ -24,15 +26,23 @@ class BankLoader:
     given labels count; once only y' counts, as many shuffled passes over the samples that take part (at least one of
     their labels does) as fit. LoaderEpoch must be attached to the engine.
 
+    Several processes draw the same order, cut it into batches for all of them, and each takes its part of every batch:
+    the samples of an iteration are those of one process with a batch size `world_size()` times as large. The
+    augmentation then depends on (seed, epoch, rank).
+
     Args:
         dataset: the slices.
         label_bank: pseudo labels and which of them take part.
         schedule: tells whether given labels still count.
-        batch_size: samples per batch; the few that fill no batch wait for another epoch's shuffle, because batch
-            statistics of one or two samples are worthless. Fewer samples than this make one batch.
+        batch_size: samples per batch and process; the few that fill no batch wait for another epoch's shuffle,
+            because batch statistics of one or two samples are worthless. Fewer samples than one batch per process
+            make one batch for each.
         seed: of order and augmentation.
         augmentation: applied to every batch; None: none.
         device: where batches are put; a bank on another device is gathered there first.
+
+    Raises:
+        ValueError: if there are fewer samples than processes.
     """
 
     def __init__(
@@ -48,14 +58,15 @@ class BankLoader:
         self.dataset = dataset
         self.label_bank = label_bank
         self.schedule = schedule
-        self.batch_size = min(batch_size, len(dataset))
+        check_samples(dataset, "training")
+        self.batch_size = min(batch_size, len(dataset) // world_size())
         self.seed = seed
         self.augmentation = augmentation
         self.device = torch.device(device)
         self.epoch = 0
 
     def __len__(self) -> int:
-        return len(self.dataset) // self.batch_size
+        return len(self.dataset) // (self.batch_size * world_size())
 
     def participants(self) -> Tensor:
         """Indices of the samples to train on in this epoch, int64."""
@@ -72,11 +83,14 @@ class BankLoader:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch)
         chosen = self.participants()
-        needed = len(self) * self.batch_size
+        together = self.batch_size * world_size()
+        needed = len(self) * together
         passes = -(-needed // len(chosen))
         order = torch.cat([chosen[torch.randperm(len(chosen), generator=generator)] for _ in range(passes)])
-        for index in order[:needed].split(self.batch_size):
-            yield self.batch(index, generator)
+        if rank() > 0:  # draws of its own, seeded by a hash: PyTorch's CPU generator reads only 32 bits of a seed
+            generator.manual_seed(int(np.random.SeedSequence([self.seed, self.epoch, rank()]).generate_state(1)[0]))
+        for index in order[:needed].split(together):
+            yield self.batch(index[share(together)], generator)
 
     def batch(self, index: Tensor, generator: torch.Generator) -> dict[str, Any]:
         """Gather and augment the samples at `index` (B,)."""
@@ -119,25 +133,42 @@ class LoaderEpoch:
 
 
 class SliceLoader:
-    """Yield all samples in order, without augmentation, for validation.
+    """Yield all samples in order, without augmentation, for validation; of several processes each its share.
 
     Args:
         dataset: the slices.
         batch_size: samples per batch; the last batch may be smaller.
+
+    Raises:
+        ValueError: if there are fewer samples than processes: MONAI's engines skip a run without batches, and the
+            others would wait for it.
     """
 
     def __init__(self, dataset: SliceBank, batch_size: int) -> None:
+        check_samples(dataset, "validation")
         self.dataset = dataset
         self.batch_size = batch_size
 
+    def batches(self) -> tuple[Tensor, ...]:
+        return torch.arange(len(self.dataset))[share(len(self.dataset))].split(self.batch_size)
+
     def __len__(self) -> int:
-        return -(-len(self.dataset) // self.batch_size)
+        return len(self.batches())
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        for index in torch.arange(len(self.dataset)).split(self.batch_size):
+        for index in self.batches():
             yield {
                 "image": self.dataset.images[index].contiguous(memory_format=torch.channels_last),
                 "label": self.dataset.labels[index],
                 "reference_label": self.dataset.reference_labels[index],
                 "case_index": self.dataset.case_index[index],
             }
+
+
+def check_samples(dataset: SliceBank, purpose: str) -> None:
+    """Raise ValueError unless there is a sample for every process."""
+    if len(dataset) < world_size():
+        raise ValueError(
+            f"{len(dataset)} {purpose} slices cannot be shared by {world_size()} processes; "
+            f"start torchrun with --nproc_per_node={len(dataset)} or fewer"
+        )

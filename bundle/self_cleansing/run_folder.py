@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from .data.json_file import read_json, write_json
+from .distributed import from_first, is_first
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,8 @@ RECORDED_PACKAGES = ("self-cleansing-bundle", "monai", "torch", "pytorch-ignite"
 def claim_output_dir(output_dir: str | os.PathLike[str], resume: bool = False) -> None:
     """Refuse, before anything is written, to start in the folder of another run or to resume where there is none.
 
-    A folder that does not exist, is empty, or holds other files is fine. Nothing is written or made here.
+    A folder that does not exist, is empty, or holds other files is fine. Nothing is written or made here. Of several
+    processes the first one looks and complains.
 
     Args:
         output_dir: of the run that is about to start.
@@ -34,7 +36,10 @@ def claim_output_dir(output_dir: str | os.PathLike[str], resume: bool = False) -
         FileNotFoundError: `resume` is true and there is no checkpoint.
         NotADirectoryError: `output_dir` is a file.
     """
-    folder = Path(output_dir)
+    from_first(lambda: _check_output_dir(Path(output_dir), resume))
+
+
+def _check_output_dir(folder: Path, resume: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"output_dir {folder} is a file; give a folder with --output_dir")
     if resume:
@@ -58,7 +63,7 @@ def write_run_record(path: str | os.PathLike[str], device: Any = "cpu", **settin
     There is no time in it, nor anything else that differs between two starts of one command: the record of a resumed
     or repeated run is byte for byte that of the first, which is how one sees that they are the same run. (When it
     started is in the log, and in the times of the files.) A record that is there already and differs is replaced, and
-    a warning names what differs.
+    a warning names what differs. Of several processes the first one writes.
 
     Args:
         path: the JSON file.
@@ -68,6 +73,8 @@ def write_run_record(path: str | os.PathLike[str], device: Any = "cpu", **settin
     Raises:
         TypeError: if a setting is anything else; it is named.
     """
+    if not is_first():
+        return
     record = {
         "settings": {name: _plain(value, name) for name, value in sorted(settings.items())},
         "versions": {name: _version(name) for name in RECORDED_PACKAGES},

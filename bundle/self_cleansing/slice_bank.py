@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from .distributed import from_first, is_first, world_size
 from .slice_cache import cached, fingerprint
 from .transforms import clear_error
 
@@ -60,6 +61,7 @@ class SliceBank(Dataset):
         cache_dir: folder of preprocessed slices, one subfolder per bank, see `slice_cache`; None or 'none': no files.
         device: of the training.
         progress: show a progress bar on standard error.
+        in_step: all processes of a training make this bank; then the first one writes the files for all.
 
     Attributes:
         images: float32 (N, C, H, W).
@@ -81,6 +83,7 @@ class SliceBank(Dataset):
         cache_dir: str | os.PathLike[str] | None = None,
         device: torch.device | str = "cpu",
         progress: bool = True,
+        in_step: bool = True,
     ) -> None:
         if len(data) == 0:
             raise ValueError("the data list has no case; check --dataset_dir and the split file")
@@ -88,13 +91,19 @@ class SliceBank(Dataset):
         if len(set(self.cases)) < len(self.cases):
             twice = next(name for name in self.cases if self.cases.count(name) > 1)
             raise ValueError(f"case id {twice!r} occurs twice in the data list; give each case its own file name")
+        progress = progress and is_first()
         volumes = preprocessed(
             tqdm(data, desc="preprocessing", unit="case", disable=not progress, leave=False), preprocessing
         )
         name = None if cache_dir in (None, "none") else fingerprint(data, preprocessing)
-        depths, arrays = in_memory(volumes) if name is None else cached(Path(str(cache_dir)) / name, volumes)
+        if name is None:
+            place, (depths, arrays) = "memory", in_memory(volumes)
+        else:
+            folder = Path(str(cache_dir)) / name
+            if in_step and world_size() > 1:
+                from_first(lambda: len(cached(folder, volumes)))  # it writes the files, the others wait for them
+            place, (depths, arrays) = f"{folder}, mapped", cached(folder, volumes)
         size = sum(array.nbytes for array in arrays.values())
-        place = "memory" if name is None else f"{Path(str(cache_dir)) / name}, mapped"
         if torch.device(device).type == "cuda" and size <= torch.cuda.mem_get_info(device)[0] / 2:
             arrays, place = {key: array.to(device) for key, array in arrays.items()}, str(device)
         logger.info("%d slices of %d cases, %.0f MB, in %s", sum(depths), len(depths), size / 1e6, place)

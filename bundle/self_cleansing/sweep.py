@@ -11,6 +11,7 @@ from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from . import distributed
 from .cleansing import cleanse, postprocess
 from .filtering import Areas, compare_areas
 from .label_bank import LabelBank, pack_bits, unpack_bits
@@ -88,6 +89,9 @@ def sweep(
 ) -> Sweep:
     """Compare the network with all labels, without augmentation.
 
+    Of several processes each sweeps its share of the batches, and all return the whole. The batches are those of a
+    single process, and so are the results, bit for bit.
+
     Args:
         network: a ResidualUNet, or an averaged model around one (`.module`); left in the mode it was in.
         dataset: the samples.
@@ -100,6 +104,7 @@ def sweep(
     inner: Any = getattr(network, "module", network)
     parts: list[tuple[Tensor, ...]] = []
     batches = torch.arange(len(dataset)).split(batch_size)
+    batches = batches[distributed.share(len(batches))]
     with eval_mode(inner):
         for index in tqdm(batches, desc="label sweep", unit="batch", leave=False, disable=not progress):
             image = dataset.images[index].to(device).contiguous(memory_format=torch.channels_last)
@@ -119,5 +124,5 @@ def sweep(
                 found,
             )
             parts.append(tuple(value.cpu() for value in row))
-    columns = [torch.cat(column) for column in zip(*parts, strict=True)]
+    columns = [torch.cat(column) for column in zip(*distributed.gather(parts), strict=True)]
     return Sweep(columns[0], columns[1], Areas(*columns[2:6]), *columns[6:])

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..distributed import is_first
 from .json_file import read_json, write_json
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ def split_cases(
     Args:
         cases: as from `find_cases`; a key "part" predefines the part of its patient.
         split_file: JSON {"rule", "seed", "parts": {"train": [patients], ...}}. Read if it exists (the patients it
-            names beyond the data are ignored), else written; a folder that cannot be written only logs a warning.
+            names beyond the data are ignored), else written, of several processes by the first: all draw the same. A
+            folder that cannot be written only logs a warning.
         seed: None: the standard split for ACDC, seed 0 for other data. An integer draws another one.
         fractions: of the patients, for train, validation, test; positive, with sum 1. Not used for ACDC, unless it
             lacks the patients that would fill all three parts: then for the patients outside the holdout.
@@ -56,7 +58,7 @@ def split_cases(
         parts = _read(split_file, patients, predefined, seed)
     else:
         rule, parts = _draw(patients, predefined, seed, fractions)
-        if split_file is not None:
+        if split_file is not None and is_first():
             _write(split_file, rule, seed, parts)
     return {part: [case for case in cases if parts[case["patient"]] == part] for part in PARTS}
 

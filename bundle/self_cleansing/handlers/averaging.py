@@ -11,6 +11,8 @@ from ignite.engine import Engine, Events
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from ..distributed import share_buffers
+
 
 class RisingDecay:
     """Average with a decay of min(decay, (1 + t) / (10 + t)) at update t: the random start is soon forgotten."""
@@ -44,6 +46,9 @@ def averaged_network(network: nn.Module, decay: float) -> AveragedModel:
 class WeightAveraging:
     """Update an averaged network after every iteration.
 
+    List it before whatever uses a network at the end of an epoch. Several processes have the same weights, but each the
+    batch-norm statistics of its own last batch; from the end of an epoch on all have those of the first.
+
     Args:
         averaged: made by `averaged_network`; its own state, saved in the checkpoint, is all there is.
         network: the one in training.
@@ -55,6 +60,11 @@ class WeightAveraging:
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.agree)
 
     def __call__(self, engine: Any) -> None:
         self.averaged.update_parameters(self.network)
+
+    def agree(self, engine: Any) -> None:
+        share_buffers(self.network)
+        share_buffers(self.averaged)

@@ -13,6 +13,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from ..data.whole_file import whole_file
+from ..distributed import is_first
 from .history import History
 
 
@@ -66,6 +67,8 @@ class BestModel:
         self._save("model_last.pt")
 
     def _save(self, name: str) -> None:
+        if not is_first():
+            return
         network: Any = getattr(self.network, "module", self.network)
         with whole_file(self.folder / name) as temporary:
             torch.save(network.state_dict(), temporary)

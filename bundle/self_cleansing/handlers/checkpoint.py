@@ -18,6 +18,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from ..data.whole_file import whole_file
+from ..distributed import is_first
 
 
 class RandomState:
@@ -36,7 +37,8 @@ class RandomState:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         torch.set_rng_state(state["torch"].cpu())
         if state["cuda"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+            # The run may have started on a machine with more devices.
+            torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"][: torch.cuda.device_count()]])
         kind, keys, position, has_gauss, gauss = state["numpy"]
         np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, gauss))
         version, internal, normal = state["python"]
@@ -46,7 +48,8 @@ class RandomState:
 class TrainingCheckpoint:
     """Write the state of all `objects` and of the engine after every epoch; read it before the first if asked to.
 
-    List it last: what it saves is the state after all other handlers of the epoch.
+    List it last: what it saves is the state after all other handlers of the epoch. Of several processes the first one
+    writes and all read, so the objects must be the same in all of them.
 
     Args:
         path: of the one checkpoint file, replaced whole.
@@ -74,6 +77,8 @@ class TrainingCheckpoint:
         engine.add_event_handler(Events.COMPLETED, self.save)
 
     def save(self, engine: Any) -> None:
+        if not is_first():
+            return
         state = {name: value.state_dict() for name, value in self.objects.items()}
         progress = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
         if getattr(engine, "scaler", None) is not None:

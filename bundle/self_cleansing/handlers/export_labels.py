@@ -12,6 +12,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 
 from ..data.labels import Labels, class_names
+from ..distributed import is_first
 from ..filtering import Provenance
 from ..label_bank import LabelBank
 from ..report.repaired_labels import export_repaired_labels
@@ -63,6 +64,8 @@ class ExportRepairedLabels:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
+        if not is_first():
+            return
         written = export_repaired_labels(
             self.folder,
             self.dataset_dir,

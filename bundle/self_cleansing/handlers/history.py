@@ -12,12 +12,14 @@ from typing import Any
 from ignite.engine import Engine, Events
 
 from ..data.whole_file import write_text
+from ..distributed import gather, is_first
 
 
 class History:
     """Collect named numbers per epoch. Other handlers call `log`; this one adds the training loss and writes.
 
-    List it after the handlers that log and before the checkpoint, which saves its state.
+    List it after the handlers that log and before the checkpoint, which saves its state. The training loss is the mean
+    over the batches of all processes; the first one writes.
 
     Args:
         path: of the CSV file, rewritten whole after every epoch.
@@ -50,8 +52,11 @@ class History:
 
     def __call__(self, engine: Any) -> None:
         epoch = engine.state.epoch
-        row = {"epoch": epoch, "train_loss": sum(self._losses) / max(len(self._losses), 1), **self._current}
+        losses = gather(self._losses)
+        row = {"epoch": epoch, "train_loss": sum(losses) / max(len(losses), 1), **self._current}
         self.rows.append(row)
+        if not is_first():
+            return
         write_text(self.path, self.as_csv())
         if self.tensorboard is not None:
             if self._writer is None:

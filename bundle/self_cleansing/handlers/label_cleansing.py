@@ -11,6 +11,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
+from .. import distributed
 from ..cleansing import PseudoLabel, resolve_empty
 from ..filtering import Provenance
 from ..label_bank import LabelBank
@@ -89,9 +90,9 @@ class LabelCleansing:
             self.update(engine.state.epoch)
 
     def update(self, epoch: int) -> None:
-        """Filter, cascade, cleanse."""
+        """Filter, cascade, cleanse. Of several processes the first one filters, and all write the same labels."""
         found = self.sweep()
-        outcome: Filtered = self.label_filter(found, self.label_bank)
+        outcome: Filtered = distributed.from_first(lambda: self.label_filter(found, self.label_bank))
         if outcome.declined:
             first = epoch == self.schedule.warmup_epochs
             if first:

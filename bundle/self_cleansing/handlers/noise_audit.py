@@ -40,7 +40,7 @@ class NoiseAudit:
         class_names: Sequence[str],
         cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
-        dataset = SliceBank(data, preprocessing, cache_dir)
+        dataset = SliceBank(data, preprocessing, cache_dir, in_step=False)  # the first process alone audits
         self.class_names = list(class_names)
         if dataset.clean_labels is None:
             missing = next(case_name(item) for item in data if "clean_label" not in item)

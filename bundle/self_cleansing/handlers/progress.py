@@ -8,6 +8,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
+from ..distributed import is_first
 from .history import History
 
 FORMAT = "{desc}: {percentage:3.0f}%|{bar}| epoch {n:.1f}/{total} [{elapsed}<{remaining}{postfix}]"
@@ -36,7 +37,14 @@ class TrainingProgress:
 
     def start(self, engine: Any) -> None:
         done = engine.state.epoch
-        self.bar = tqdm(total=engine.state.max_epochs, initial=done, desc="training", bar_format=FORMAT, mininterval=1)
+        self.bar = tqdm(
+            total=engine.state.max_epochs,
+            initial=done,
+            desc="training",
+            bar_format=FORMAT,
+            mininterval=1,
+            disable=not is_first(),
+        )
 
     def __call__(self, engine: Any) -> None:
         last = self.history.rows[-1].get(self.metric) if self.history.rows else None

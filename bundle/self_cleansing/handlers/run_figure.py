@@ -13,6 +13,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from ..distributed import is_first
 from ..label_bank import LabelBank, unpack_bits
 from ..losses import LabelSchedule
 from ..report.figure import draw_run, save_png
@@ -83,6 +84,8 @@ class RunFigure:
 
     def __call__(self, engine: Any) -> None:
         found = sweep(self.network, self.dataset, self.label_bank, self.cleanser, self.device, self.batch_size)
+        if not is_first():  # all sweep, one draws
+            return
         verdicts = self.label_filter(found, self.label_bank).manual if self.label_filter is not None else None
         areas = found.manual_areas
         chosen = choose_samples(

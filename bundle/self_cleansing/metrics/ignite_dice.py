@@ -8,11 +8,14 @@ from typing import Any
 import torch
 from ignite.metrics import Metric
 
+from ..distributed import gather
 from .dice import DiceTable, dice_counts
 
 
 class VolumeDice(Metric):
     """Gather slices into volumes and average their Dice over volumes, then over classes.
+
+    Several processes validate a share of the slices each; all of them return the Dice of all slices.
 
     Args:
         target: key of the labels in the batch: 'label', the given ones, or 'reference_label', the clean ones
@@ -34,5 +37,5 @@ class VolumeDice(Metric):
         self._cases.append(batch["case_index"].cpu())
 
     def compute(self) -> float:
-        cases = torch.cat(self._cases)
-        return DiceTable.from_counts(torch.cat(self._counts), cases, int(cases.max()) + 1).mean
+        cases = torch.cat(gather(self._cases))
+        return DiceTable.from_counts(torch.cat(gather(self._counts)), cases, int(cases.max()) + 1).mean
