@@ -56,6 +56,7 @@ def test_competitors_take_turns_and_the_first_round_does_not_count():
 
 
 def test_every_benchmark_runs():
+    assert 0 < benchmark.difference_from_pairwise() < 1e-5
     assert list(benchmark.cleanser_against_pairwise(1)) == ["sum", "cleanse", "pairwise"]
     assert list(benchmark.postprocess_against_scipy_loop(1)) == ["postprocess", "loop"]
     assert list(benchmark.sweep_against_forward(64, 4, 1)) == ["forward", "sweep", "filter"]
