@@ -138,6 +138,17 @@ def test_candidates_are_post_processed():
     assert torch.equal(found.prediction()[0, 0].bool(), predicted)
 
 
+def test_without_a_cleanser_the_prediction_stands_in_and_the_rest_is_the_same(setting):
+    network, dataset, bank = setting
+    cleansed, plain = (sweep(network, dataset, bank, cleanser) for cleanser in (Cleanser(**GRID), None))
+    assert torch.equal(plain.candidate(), plain.prediction())
+    assert torch.equal(plain.found, plain.prediction().flatten(2).any(dim=2))
+    assert not torch.equal(cleansed.candidate(), plain.candidate())
+    for name in ("manual_loss", "pseudo_loss", "manual_areas", "pseudo_area", "packed_prediction"):
+        one, other = getattr(cleansed, name), getattr(plain, name)
+        assert all(map(torch.equal, one, other)) if isinstance(one, tuple) else torch.equal(one, other), name
+
+
 def test_the_bank_is_not_written(setting):
     network, dataset, bank = setting
     before = {name: value.clone() for name, value in bank.named_buffers()}

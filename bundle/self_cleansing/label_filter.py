@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from .filtering import FilterGuards, Provenance, Verdicts, cascade, displacement_filter, published_filter
 from .label_bank import LabelBank
@@ -39,6 +39,7 @@ class PublishedFilter:
     unit: str = "image"
     seed: int = 0
     options: FilterGuards = field(init=False, repr=False)
+    renews: ClassVar[bool] = True  # a label that neither y nor y' gives is written anew, by the cleanser
 
     def __post_init__(self) -> None:
         if isinstance(self.guards, Mapping):
@@ -87,6 +88,7 @@ class DisplacementFilter:
     options: Mapping[str, Any] = field(default_factory=dict)
     unit: str = "image"
     seed: int = 0
+    renews: ClassVar[bool] = False
 
     def __call__(self, found: Sweep, bank: LabelBank) -> Filtered:
         areas = (area.numpy() for area in found.manual_areas)

@@ -17,7 +17,6 @@ from bundle.self_cleansing.label_filter import DisplacementFilter, PublishedFilt
 from bundle.self_cleansing.losses import LabelSchedule
 from bundle.self_cleansing.networks import ResidualUNet
 from bundle.self_cleansing.slice_bank import SliceBank
-from bundle.self_cleansing.sweep import Cleanser
 
 
 @pytest.fixture
@@ -46,7 +45,6 @@ def test_the_figure_is_written_once_at_the_end_and_nothing_else_changes(tmp_path
         network,
         dataset,
         bank,
-        Cleanser(grid_size=16),
         ["square", "half"],
         LabelSchedule(1, 1),
         SimpleNamespace(best_epoch=2),
@@ -87,7 +85,6 @@ def test_a_row_of_the_panel_shows_what_the_bank_holds(tmp_path, dataset):
             None,
             dataset,
             bank,
-            None,
             ["square", "half"],
             None,
             None,

@@ -42,7 +42,8 @@ class LabelCleansing:
         network: judges the labels; usually the averaged one.
         dataset: the training samples.
         label_bank: is updated.
-        label_filter: maps (Sweep, LabelBank) to `Filtered`.
+        label_filter: maps (Sweep, LabelBank) to `Filtered`. Unless it says `renews = False` it may ask for new labels,
+            and the cleanser has to make them.
         cleanser: makes the pseudo labels.
         schedule: gives E1.
         update_every: k, in epochs.
@@ -91,7 +92,7 @@ class LabelCleansing:
 
     def update(self, epoch: int) -> None:
         """Filter, cascade, cleanse. Of several processes the first one filters, and all write the same labels."""
-        found = self.sweep()
+        found = self.sweep(self.cleanser if getattr(self.label_filter, "renews", True) else None)
         outcome: Filtered = distributed.from_first(lambda: self.label_filter(found, self.label_bank))
         if outcome.declined:
             first = epoch == self.schedule.warmup_epochs
@@ -127,9 +128,9 @@ class LabelCleansing:
         dice = 2 * overlap / (area + given_area).clamp(min=1)
         return (dice * chosen).sum(dim=0) / chosen.sum(dim=0).clamp(min=1)
 
-    def sweep(self) -> Sweep:
+    def sweep(self, cleanser: Cleanser | None) -> Sweep:
         """One pass over the training set with the current network."""
-        return sweep(self.network, self.dataset, self.label_bank, self.cleanser, self.device, self.batch_size)
+        return sweep(self.network, self.dataset, self.label_bank, cleanser, self.device, self.batch_size)
 
     def repair(self, engine: Any) -> None:
         """Write a pseudo label for every label left out: the prediction or the cleanser's, whichever is better.
@@ -140,7 +141,7 @@ class LabelCleansing:
         left_out = ~self.label_bank.takes_part.cpu()
         if not left_out.any():
             return
-        found = self.sweep()
+        found = self.sweep(self.cleanser)
         accepted = ~left_out & (found.manual_areas.label_area > 0)
         use_cleanser = self.mean_dice(found.candidate, accepted) > self.mean_dice(found.prediction, accepted)
         for index in self.blocks():

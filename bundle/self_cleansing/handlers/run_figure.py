@@ -19,7 +19,7 @@ from ..losses import LabelSchedule
 from ..report.figure import draw_run, save_png
 from ..report.samples import PanelSample, choose_samples, verdict_word
 from ..slice_bank import SliceBank
-from ..sweep import Cleanser, Sweep, sweep
+from ..sweep import Sweep, sweep
 from .best_model import BestModel
 from .history import History
 
@@ -39,7 +39,6 @@ class RunFigure:
         network: the one that judges labels; usually the averaged one.
         dataset: the training samples.
         label_bank: of the same samples.
-        cleanser: needed by the sweep.
         class_names: K names, in channel order.
         schedule: gives E1.
         best_model: gives the best epoch.
@@ -56,7 +55,6 @@ class RunFigure:
         network: nn.Module,
         dataset: SliceBank,
         label_bank: LabelBank,
-        cleanser: Cleanser,
         class_names: Sequence[str],
         schedule: LabelSchedule,
         best_model: BestModel,
@@ -70,7 +68,6 @@ class RunFigure:
         self.network = network
         self.dataset = dataset
         self.label_bank = label_bank
-        self.cleanser = cleanser
         self.class_names = list(class_names)
         self.schedule = schedule
         self.best_model = best_model
@@ -83,7 +80,7 @@ class RunFigure:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
-        found = sweep(self.network, self.dataset, self.label_bank, self.cleanser, self.device, self.batch_size)
+        found = sweep(self.network, self.dataset, self.label_bank, None, self.device, self.batch_size)
         if not is_first():  # all sweep, one draws
             return
         verdicts = self.label_filter(found, self.label_bank).manual if self.label_filter is not None else None
@@ -116,8 +113,8 @@ class RunFigure:
             sample_id=self.dataset.sample_ids[index],
             verdict=verdict_word(bank.provenance[index].cpu(), bank.takes_part[index].cpu()) if filtered else "",
             posterior=bank.clean_posterior[index].mean().item() if filtered else None,
-            image=self.dataset.images[index, 0].numpy(),
-            given=self.dataset.labels[index].numpy(),
+            image=self.dataset.images[index, 0].cpu().numpy(),
+            given=self.dataset.labels[index].cpu().numpy(),
             in_force=bank.pseudo_label(at)[0].cpu().numpy() if filtered else None,
             prediction=unpack_bits(found.packed_prediction[index]).numpy(),
         )
