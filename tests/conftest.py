@@ -11,7 +11,14 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: more threads only wait for each other
 
 import pytest  # noqa: E402
-from running import ROOT, run_bundle  # noqa: E402
+from running import ROOT, TINY, run_bundle  # noqa: E402
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_dir(tmp_path_factory) -> Path:
+    """Preprocessed slices of all bundle commands of the session; nothing of an earlier session is found."""
+    TINY["cache_dir"] = tmp_path_factory.mktemp("cache")
+    return TINY["cache_dir"]
 
 
 @pytest.fixture(scope="session")

@@ -219,10 +219,13 @@ def test_what_is_wrong_is_said_once(noisy_phantom, tmp_path):
 
 
 def test_an_error_in_one_process_ends_all(noisy_phantom, tmp_path):
-    """It happens to the second, while the first waits for it. Until then both, begun afresh, agree."""
+    """It happens to the second, while the first waits for it. Until then both, begun afresh, agree, and one of them has
+    stored the slices (of the training, the validation, and with clean labels) for both."""
     sabotage = {"_target_": "two_processes.Sabotage", "label_bank": "@label_bank"}
-    handlers, run = [dump_to(tmp_path), sabotage], tmp_path / "run"
-    result = train_in_two(tmp_path, handlers, dataset_dir=noisy_phantom, output_dir=run, batch_size=2)
+    handlers, run, cache_dir = [dump_to(tmp_path), sabotage], tmp_path / "run", tmp_path / "cache"
+    settings = {"dataset_dir": noisy_phantom, "output_dir": run, "cache_dir": cache_dir}
+    result = train_in_two(tmp_path, handlers, **settings, batch_size=2)
+    assert len(list(cache_dir.glob("*/bank.json"))) == 3 and not list(cache_dir.glob(".*"))
     assert result.returncode != 0
     assert result.stderr.count("after 1 epochs no label is left to train on") == 1, result.stderr
     assert result.stderr.count("Traceback") == 1, result.stderr  # torchrun's own
