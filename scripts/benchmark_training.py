@@ -163,7 +163,7 @@ class UsualMonai:
         return synchronize(self.device) - start
 
 
-def train(shrink: int = 1, patients: int = 16, repeats: int = 4) -> dict[str, Any]:
+def train(shrink: int = 1, patients: int = 10, repeats: int = 3) -> dict[str, Any]:
     """One epoch of the bundle, of the bare loop and of the usual MONAI way in turn, `repeats` times.
 
     Everything runs in the process of one `monai.bundle` workflow: after each of its epochs the others train one epoch
@@ -208,7 +208,7 @@ def train(shrink: int = 1, patients: int = 16, repeats: int = 4) -> dict[str, An
     }
 
 
-def cleansing_share(shrink: int = 1, patients: int = 16, epochs: int = 3) -> dict[str, Any]:
+def cleansing_share(shrink: int = 1, patients: int = 10, epochs: int = 3) -> dict[str, Any]:
     """What an update of the labels costs beside the training epochs it follows.
 
     Returns:
