@@ -83,13 +83,16 @@ def cleanser(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def size(args: argparse.Namespace) -> dict[str, Any]:
-    found = grow(128)
-    on_disk = grow(256, sizes=(16384,), repeats=1)["rows"][0]
+    found = grow(128, repeats=args.repeats)
     return {
         "time_per_slice_change_4k_16k": found["time_per_slice_change"],
         "peak_memory_growth_4k_16k": found["peak_memory_growth"],
-        "size": {**found, "16k_slices_of_256": on_disk},
+        "size": found,
     }
+
+
+def large(args: argparse.Namespace) -> dict[str, Any]:
+    return {"16k_slices_of_256": grow(256, sizes=(16384,), repeats=1)["rows"][0]}
 
 
 def processes(args: argparse.Namespace) -> dict[str, Any]:
@@ -101,7 +104,9 @@ def inference(args: argparse.Namespace) -> dict[str, Any]:
     return {"inference": infer()}
 
 
-PARTS = {part.__name__: part for part in (counted, training, cleansing, sweep, cleanser, size, processes, inference)}
+PARTS = {
+    part.__name__: part for part in (counted, training, cleansing, sweep, cleanser, size, large, processes, inference)
+}
 
 
 def table(found: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -123,6 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=[*PARTS, "all"])
     parser.add_argument("--shrink", type=int, default=1, help="of training and cleansing: 1 for 128x128, 2 for 64x64")
+    parser.add_argument("--repeats", type=int, default=3, help="of size")
     parser.add_argument("--compile", action="store_true", help="of training: measure with torch.compile, too")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     args = parser.parse_args()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from monai.transforms import Compose, EnsureChannelFirstd, Lambdad, LoadImaged, Resized
+from PIL import Image
 from running import ROOT
 
 from bundle.self_cleansing import slice_bank
@@ -107,6 +108,19 @@ def test_the_name_is_the_same_in_another_process_and_for_moved_data(data, tmp_pa
         for folder, seed in (("data", "1"), ("moved", "2"))
     }
     assert len(names) == 1 and len(names.pop()) == 32
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".png"])
+def test_transforms_keep_their_name_once_they_have_read(data, tmp_path, suffix):
+    """The validation's bank is named after the training's was made, or found: by the same transforms."""
+    item = data[0]
+    if suffix == ".png":
+        Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(tmp_path / "picture.png")
+        item = dict.fromkeys(("image", "label"), str(tmp_path / "picture.png"))
+    transforms = Compose([LoadImaged(["image", "label"]), EnsureChannelFirstd(["image", "label"])])
+    before = fingerprint(data, transforms)
+    transforms(item)
+    assert fingerprint(data, transforms) == before is not None
 
 
 def test_the_seed_of_the_training_does_not_matter(data):

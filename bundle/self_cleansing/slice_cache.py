@@ -9,6 +9,7 @@ bank may be larger than memory and several trainings cost one.
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import os
 import pickle
@@ -22,6 +23,7 @@ from typing import Any
 import monai
 import numpy as np
 import torch
+from monai.data import ImageReader
 from monai.transforms import Compose
 from torch import Tensor
 
@@ -34,6 +36,7 @@ DESCRIPTION = "bank.json"
 # Backup programs leave out folders with this file (bford.info/cachedir).
 CACHE_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n"
 FILE_KEYS = ("image", "label", "clean_label")
+READER_MEMORY = ("filenames", "has_series", "has_single")
 BLOCK = 1 << 24  # bytes read at a time
 
 
@@ -62,7 +65,7 @@ def fingerprint(data: Sequence[Mapping[str, Any]], preprocessing: Any) -> str | 
     composed = isinstance(preprocessing, Compose)
     transforms = list(preprocessing.flatten().transforms) if composed else [preprocessing]
     try:
-        digest.update(pickle.dumps(transforms, protocol=4))
+        digest.update(_settings(transforms))
     except (pickle.PicklingError, AttributeError, TypeError):
         return None
     for item in data:
@@ -79,6 +82,21 @@ def fingerprint(data: Sequence[Mapping[str, Any]], preprocessing: Any) -> str | 
                 contents.update(block)
             digest.update(contents.digest())
     return digest.hexdigest()[:32]
+
+
+class _SettingsPickler(pickle.Pickler):
+    """Leaves out what MONAI's readers remember of the files they read last: it is no setting."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if not isinstance(value, ImageReader):
+            return NotImplemented
+        return type(value), (), {name: one for name, one in vars(value).items() if name not in READER_MEMORY}
+
+
+def _settings(transforms: Any) -> bytes:
+    buffer = io.BytesIO()
+    _SettingsPickler(buffer, protocol=4).dump(transforms)
+    return buffer.getvalue()
 
 
 def store(folder: Path, volumes: Iterator[Mapping[str, Tensor]]) -> None:
