@@ -102,9 +102,12 @@ def sweep(
         progress: show a bar.
     """
     inner: Any = getattr(network, "module", network)
-    parts: list[tuple[Tensor, ...]] = []
     batches = torch.arange(len(dataset)).split(batch_size)
     batches = batches[distributed.share(len(batches))]
+    samples, done = sum(map(len, batches)), 0
+    # Allocated whole, at the first batch: small results that stay between the large blocks of each batch would keep the
+    # allocator from using these again, and memory would grow by a megabyte per sample.
+    columns: list[Tensor] = []
     with eval_mode(inner):
         for index in tqdm(batches, desc="label sweep", unit="batch", leave=False, disable=not progress):
             image = dataset.images[index].to(device).contiguous(memory_format=torch.channels_last)
@@ -125,6 +128,11 @@ def sweep(
                 pack_bits(candidate),
                 found,
             )
-            parts.append(tuple(value.cpu() for value in row))
-    columns = [torch.cat(column) for column in zip(*distributed.gather(parts), strict=True)]
+            if not columns:
+                columns = [torch.empty(samples, *value.shape[1:], dtype=value.dtype) for value in row]
+            for column, value in zip(columns, row, strict=True):
+                column[done : done + len(index)] = value
+            done += len(index)
+    shares = [share for share in distributed.gather([columns]) if share]
+    columns = [torch.cat(column) for column in zip(*shares, strict=True)]
     return Sweep(columns[0], columns[1], Areas(*columns[2:6]), *columns[6:])
