@@ -116,17 +116,19 @@ def sweep(
             features = inner.features(image)
             probs = torch.sigmoid(inner.head(features).float()).contiguous()  # planes, as the labels are stored
             region = probs > 0.5
-            candidate, found = (
-                (region, region.flatten(2).any(dim=2)) if cleanser is None else cleanser(inner, features, region)
-            )
+            if cleanser is None:
+                candidates, found = [], region.flatten(2).any(dim=2)
+            else:
+                candidate, found = cleanser(inner, features, region)
+                candidates = [pack_bits(candidate)]
             row = (
                 soft_dice_loss(probs, label),
                 soft_dice_loss(probs, pseudo),
                 *compare_areas(label.bool(), region),
                 pseudo.flatten(2).sum(dim=2, dtype=torch.int64),
-                pack_bits(region),
-                pack_bits(candidate),
                 found,
+                pack_bits(region),
+                *candidates,
             )
             if not columns:
                 columns = [torch.empty(samples, *value.shape[1:], dtype=value.dtype) for value in row]
@@ -134,5 +136,7 @@ def sweep(
                 column[done : done + len(index)] = value
             done += len(index)
     shares = [share for share in distributed.gather([columns]) if share]
-    columns = [torch.cat(column) for column in zip(*shares, strict=True)]
-    return Sweep(columns[0], columns[1], Areas(*columns[2:6]), *columns[6:])
+    joined = [parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*shares, strict=True)]
+    manual_loss, pseudo_loss, *areas, pseudo_area, found, prediction = joined[:9]
+    # The last one is the candidates, or, without a cleanser, the predictions: kept once.
+    return Sweep(manual_loss, pseudo_loss, Areas(*areas), pseudo_area, prediction, joined[-1], found)
