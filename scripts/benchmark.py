@@ -66,7 +66,7 @@ def cleansing(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def sweep(args: argparse.Namespace) -> dict[str, Any]:
-    found = {str(side): sweep_against_forward(side, samples=64, repeats=3) for side in (64, 128, 256)}
+    found = {str(side): sweep_against_forward(side, samples=64, repeats=2) for side in (64, 128, 256)}
     ratio = found["128"]["sweep"]["ratio"] + found["128"]["filter"]["ratio"]
     return {"sweep_vs_forward": ratio, "sweep": found}
 
