@@ -10,8 +10,9 @@ The copy has the layout of the original and can be trained on in its place:
                            organs overlap; of the other parts: as they were
     clean_labels/          the labels of the noised parts as they were, under the same relative paths
     split.json             the division into train, validation, test and holdout
-    noise_manifest.csv     one row per slice and class: case, slice, class, kind, radius_px, dice. dice is that of the
-                           noisy to the clean label, 1 if both are empty; it is 1 exactly where the label is unchanged
+    noise_manifest.csv     one row per slice and class: case, slice, class, kind, radius_px, dice. radius_px is 0 for a
+                           kind without one. dice is that of the noisy to the clean label, 1 if both are empty; it is 1
+                           exactly where the label is unchanged
     noise.json             recipe, seed and what they came to
 Labels that are pictures (PNG, JPEG) become NIfTI of depth 1, noisy and clean.
 """
@@ -61,7 +62,7 @@ class NoisedLabel:
     slice_index: int
     class_name: str
     kind: str
-    radius_px: int
+    radius_px: float
     clean_px: int
     noisy_px: int
     common_px: int
@@ -113,9 +114,9 @@ def noisy_volume(
         before = clean[..., slice_index].astype(bool)
         after, draws = apply_noise(before, case, slice_index, spec, seed)
         noisy[..., slice_index] = after
-        for name, (kind, radius_px), old, new in zip(names, draws, before, after, strict=True):
+        for name, draw, old, new in zip(names, draws, before, after, strict=True):
             counts = int(old.sum()), int(new.sum()), int((old & new).sum())
-            rows.append(NoisedLabel(case, slice_index, name, kind, radius_px, *counts))
+            rows.append(NoisedLabel(case, slice_index, name, draw.kind, draw.radius_px, *counts))
     return noisy, rows
 
 
@@ -285,16 +286,29 @@ def make_noisy_copy(
     return report
 
 
+def number(text: str) -> float:
+    """A whole number if it is written as one: which of the two a value must be, the recipe says."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--dataset_dir", type=Path, required=True, help="ACDC layout, or a folder with dataset.json")
     add("--output_dir", type=Path, required=True, help="folder to make; it must not exist or be empty")
-    add("--recipe", type=Path, required=True, help="a YAML file of configs/noise; the next five override its values")
+    add("--recipe", type=Path, required=True, help="a YAML file of configs/noise; options to --per_organ override it")
     add("--alpha", type=float, help="probability in [0, 1] that an image is noisy")
-    add("--beta", type=int, help="missing_or_boundary: mean radius in native pixels, drawn within +/- 3")
-    add("--low", type=int, help="boundary_range: smallest radius in native pixels")
-    add("--high", type=int, help="boundary_range: largest radius in native pixels")
+    add("--beta", type=number, help="missing_or_boundary, boundary_or_edge: mean radius in pixels, drawn within +/- 3")
+    add("--low", type=number, help="boundary_range, level_range, cross_or_bumps: smallest radius in native pixels")
+    add("--high", type=number, help="boundary_range, level_range, cross_or_bumps: largest radius in native pixels")
+    add("--area_fraction", type=number, help="relative_area: changed pixels over the pixels of the label, in (0, 1)")
+    add("--steps", type=number, help="boundary_walk: number of steps")
+    add("--theta1", type=number, help="boundary_walk: probability of an outward step")
+    add("--theta2", type=number, help="boundary_walk: probability that a rim pixel flips in a step")
+    add("--theta3", type=number, help="boundary_walk: probability that any pixel flips at the end, below 0.5")
     add("--per_organ", action=argparse.BooleanOptionalAction, help="draw the noise of each organ by itself")
     add("--seed", type=int, default=0, help="seed of the noise (default 0)")
     add("--parts", nargs="+", choices=PARTS, default=["train", "validation"], help="parts to make noisy")
@@ -306,7 +320,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         spec = read_recipe(
             options.recipe,
-            **{key: getattr(options, key) for key in ("alpha", "beta", "low", "high", "per_organ")},
+            **{key: getattr(options, key) for key in NoiseSpec.__dataclass_fields__ if key != "name"},
         )
         report = make_noisy_copy(
             options.dataset_dir,

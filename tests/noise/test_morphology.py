@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from skimage import morphology
 
 from bundle.self_cleansing.noise import dilate, erode
@@ -103,5 +104,16 @@ def test_bad_input_is_named(operation):
         operation(np.zeros((2, 3, 4), bool), 1)
     with pytest.raises(TypeError, match="uint8"):
         operation(np.zeros((3, 4), np.uint8), 1)
-    with pytest.raises(TypeError):
-        operation(blobs(0), 1.5)
+    with pytest.raises(TypeError, match="'1'"):
+        operation(blobs(0), "1")
+    with pytest.raises(ValueError, match="nan"):
+        operation(blobs(0), float("nan"))
+
+
+@pytest.mark.parametrize("level_px", [0.5, 1.2, 2.5, 3.9, 7.3])
+def test_a_real_radius_is_a_threshold_on_the_distance(level_px):
+    """The control of the boundary walk: scipy's distances as floats; no distance between pixels equals these levels."""
+    mask = blobs(2)
+    grown = ndimage.distance_transform_edt(~mask) < level_px
+    np.testing.assert_array_equal(dilate(mask, level_px), grown)
+    np.testing.assert_array_equal(erode(mask, level_px), ndimage.distance_transform_edt(mask) > level_px)

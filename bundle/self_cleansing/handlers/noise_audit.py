@@ -13,9 +13,10 @@ import torch
 from ..filtering import Provenance
 from ..label_bank import LabelBank
 from ..metrics import dice_counts
+from ..noise import KINDS as NOISE_KINDS
 from ..slice_bank import SliceBank, case_name
 
-KINDS = ("none", "missing", "erode", "dilate")
+KINDS = tuple(NOISE_KINDS)
 
 
 class NoiseAudit:
