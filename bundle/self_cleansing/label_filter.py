@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from .filtering import FilterGuards, Provenance, Verdicts, cascade, displacement_filter, published_filter
+import numpy as np
+
+from .filtering import FilterGuards, Fit, Provenance, Verdicts, cascade, displacement_filter, published_filter
 from .label_bank import LabelBank
 from .sweep import Sweep
 
@@ -95,3 +97,16 @@ class DisplacementFilter:
         manual = displacement_filter(*areas, unit=self.unit, seed=self.seed, **self.options)
         provenance = cascade(manual.clean, both_noisy=Provenance.REJECTED)
         return Filtered(manual, None, provenance, declined=any(fit.mixture is None for fit in manual.fits))
+
+
+@dataclass(frozen=True)
+class RenewAll:
+    """No filter: every label is noisy, and the cleanser writes it anew (the paper's ablation "LCM" alone)."""
+
+    renews: ClassVar[bool] = True
+
+    def __call__(self, found: Sweep, bank: LabelBank) -> Filtered:
+        clean = np.zeros(tuple(found.manual_loss.shape), dtype=bool)
+        values = np.zeros((len(clean), 1))
+        fit = Fit(values, np.zeros(len(clean), dtype=bool), None, None, "no filter, all labels are renewed")
+        return Filtered(Verdicts(clean, clean.astype(float), ~clean, (fit,)), None, cascade(clean))

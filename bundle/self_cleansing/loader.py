@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,8 @@ class BankLoader:
         seed: of order and augmentation.
         augmentation: applied to every batch; None: none.
         device: where batches are put; a bank on another device is gathered there first.
+        superpixels: int (N, H, W), numbered regions of each image from 1 on, for methods that need them; a batch then
+            has `superpixel`, 0 outside of the image.
 
     Raises:
         ValueError: if there are fewer samples than processes.
@@ -54,6 +56,7 @@ class BankLoader:
         seed: int,
         augmentation: Augmentation | None = None,
         device: torch.device | str = "cpu",
+        superpixels: Tensor | None = None,
     ) -> None:
         self.dataset = dataset
         self.label_bank = label_bank
@@ -63,6 +66,7 @@ class BankLoader:
         self.seed = seed
         self.augmentation = augmentation
         self.device = torch.device(device)
+        self.superpixels = superpixels
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -100,8 +104,9 @@ class BankLoader:
         at = index.to(self.label_bank.is_set.device)
         pseudo_label = self.label_bank.pseudo_label(at).to(self.device)
         masks = torch.cat([label, pseudo_label], dim=1).float()
+        superpixel = None if self.superpixels is None else self.superpixels[index].to(self.device)
         if self.augmentation is not None:
-            image, masks = self.augmentation(image, masks, generator)
+            image, masks, superpixel = self.augmentation.with_map(image, masks, superpixel, generator)
         return {
             "image": image.contiguous(memory_format=torch.channels_last),
             "label": masks[:, :classes],
@@ -109,14 +114,25 @@ class BankLoader:
             "pseudo_weight": self.label_bank.takes_part[at].float().to(self.device),
             "index": index,
             "epoch": self.epoch,
+            **({} if superpixel is None else {"superpixel": superpixel}),
         }
 
 
 class PrepareBatch:
-    """Give SupervisedTrainer the image as input and the whole batch, all its labels, as target."""
+    """Give SupervisedTrainer the image as input and the whole batch, all its labels, as target.
+
+    Args:
+        also: keys of the batch that the network is given after the image, e.g. 'label'.
+    """
+
+    def __init__(self, also: Sequence[str] = ()) -> None:
+        self.also = tuple(also)
 
     def __call__(self, batch: dict[str, Any], device: Any = None, non_blocking: bool = False, **_: Any) -> Any:
-        return batch["image"].to(device, non_blocking=non_blocking), batch
+        image = batch["image"].to(device, non_blocking=non_blocking)
+        if not self.also:
+            return image, batch
+        return image, batch, tuple(batch[key] for key in self.also), {}
 
 
 class LoaderEpoch:

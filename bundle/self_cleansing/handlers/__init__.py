@@ -7,6 +7,7 @@ from .averaging import averaged_network as averaged_network
 from .best_model import BestModel as BestModel
 from .checkpoint import RandomState as RandomState
 from .checkpoint import TrainingCheckpoint as TrainingCheckpoint
+from .early_stopping import EarlyStopping as EarlyStopping
 from .export_labels import ExportRepairedLabels as ExportRepairedLabels
 from .history import History as History
 from .label_cleansing import LabelCleansing as LabelCleansing

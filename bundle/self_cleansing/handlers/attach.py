@@ -9,11 +9,11 @@ from ignite.engine import Engine
 
 
 class Attach:
-    """Attach `handler`, defined elsewhere in the config; None (a disabled component) attaches nothing."""
+    """Attach `handler`, defined elsewhere in the config, or several in order; None (a disabled one) is left out."""
 
     def __init__(self, handler: Any) -> None:
-        self.handler = handler
+        self.handlers = [one for one in (handler if isinstance(handler, list) else [handler]) if one is not None]
 
     def attach(self, engine: Engine) -> None:
-        if self.handler is not None:
-            self.handler.attach(engine)
+        for handler in self.handlers:
+            handler.attach(engine)

@@ -73,6 +73,10 @@ class BestModel:
         with whole_file(self.folder / name) as temporary:
             torch.save(network.state_dict(), temporary)
 
+    def forget(self) -> None:
+        """Begin the search anew: the next validated epoch is the best one."""
+        self.best_metric, self.best_epoch = None, 0
+
     def state_dict(self) -> dict[str, Any]:
         return {"best_metric": self.best_metric, "best_epoch": self.best_epoch}
 

@@ -23,7 +23,7 @@ def cpu_has_bfloat16() -> bool:
 
 
 class MixedPrecisionInferer(SimpleInferer):
-    """Run the network on CPU tensors under autocast and return float32; elsewhere, run it as it is.
+    """Run the network on CPU tensors under autocast and return float32, a tuple of it for a tuple; elsewhere, as it is.
 
     Args:
         precision: 'auto' (bfloat16 where the processor has it), 'float32' or 'bfloat16'.
@@ -38,8 +38,9 @@ class MixedPrecisionInferer(SimpleInferer):
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
         self.autocast = precision == "bfloat16" or (precision == "auto" and cpu_has_bfloat16())
 
-    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if inputs.device.type != "cpu" or not self.autocast:
             return super().__call__(inputs, network, *args, **kwargs)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            return super().__call__(inputs, network, *args, **kwargs).float()
+            output = super().__call__(inputs, network, *args, **kwargs)
+            return output.float() if isinstance(output, Tensor) else tuple(part.float() for part in output)

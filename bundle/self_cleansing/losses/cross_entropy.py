@@ -36,7 +36,7 @@ class BinaryCrossEntropy(nn.Module):
 
         Args:
             logits: float (B, K, H, W).
-            label: float, same shape, in {0, 1}.
+            label: float, same shape, in [0, 1].
             weight: float (B, K), at least 0; 0 leaves a label out. All zero: the loss is 0, with zero gradient.
             epoch: completed epochs.
         """
@@ -47,3 +47,6 @@ class BinaryCrossEntropy(nn.Module):
             weight = weight * takes_part
         per_label = F.binary_cross_entropy_with_logits(logits, label, reduction="none").mean(dim=(2, 3))
         return (per_label * weight).sum() / weight.sum().clamp(min=1)
+
+    def extra_repr(self) -> str:
+        return f"empty_labels={self.empty_labels!r}, agreed_from_epoch={self.agreed_from_epoch}"

@@ -30,26 +30,33 @@ class DiceLoss(nn.Module):
     Args:
         batch: sum over the batch before dividing, one Dice per class; else one Dice per sample and class. With
             many empty labels the latter drives a network to predict nothing.
+        squared: sums of squared probabilities in the denominator, as in V-Net and Co-Seg, instead of plain sums.
     """
 
-    def __init__(self, batch: bool = True) -> None:
+    def __init__(self, batch: bool = True, squared: bool = False) -> None:
         super().__init__()
         self.batch = batch
+        self.squared = squared
 
     def forward(self, logits: Tensor, label: Tensor, weight: Tensor, epoch: int = 0) -> Tensor:
         """Return the weighted mean loss, a scalar.
 
         Args:
             logits: float (B, K, H, W).
-            label: float, same shape, in {0, 1}.
+            label: float, same shape, in [0, 1].
             weight: float (B, K), at least 0; 0 leaves a label out. All zero: the loss is 0, with zero gradient.
             epoch: completed epochs; not used.
         """
         probs = torch.sigmoid(logits)
+        area = probs.square() + label.square() if self.squared else probs + label
         if not self.batch:
-            return (soft_dice_loss(probs, label) * weight).sum() / weight.sum().clamp(min=1)
+            overlap, total = (probs * label).sum(dim=(2, 3)), area.sum(dim=(2, 3))
+            return ((1 - (2 * overlap + SMOOTH) / (total + SMOOTH)) * weight).sum() / weight.sum().clamp(min=1)
         pixels = weight[..., None, None]
         overlap = (probs * label * pixels).sum(dim=(0, 2, 3))
-        total = ((probs + label) * pixels).sum(dim=(0, 2, 3))
+        total = (area * pixels).sum(dim=(0, 2, 3))
         # A class without any label taking part has 0 / 0, which SMOOTH makes a loss of 0.
         return (1 - (2 * overlap + SMOOTH) / (total + SMOOTH)).mean()
+
+    def extra_repr(self) -> str:
+        return f"batch={self.batch}, squared={self.squared}"

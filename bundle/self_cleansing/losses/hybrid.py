@@ -32,6 +32,10 @@ class LabelSchedule:
         self.warmup_epochs += epochs
         self.ramp_end_epoch += epochs
 
+    def begin(self, epoch: int) -> None:
+        """From `epoch` completed epochs on only y' counts."""
+        self.warmup_epochs = self.ramp_end_epoch = epoch
+
     def state_dict(self) -> dict[str, int]:
         return {"warmup_epochs": self.warmup_epochs, "ramp_end_epoch": self.ramp_end_epoch}
 
@@ -68,7 +72,7 @@ class HybridLoss(nn.Module):
         """Return the loss, a scalar; a term of weight zero is not computed.
 
         Args:
-            logits: float (B, K, H, W); half precision is raised to float32.
+            logits: float (B, K, H, W), or whatever the two losses take; half precision is raised to float32.
             targets: `label`, `pseudo_label` float (B, K, H, W) in {0, 1}; `pseudo_weight` float (B, K), 0 where
                 the label in force is left out; `epoch`, completed epochs.
         """
@@ -76,7 +80,7 @@ class HybridLoss(nn.Module):
         lambda_given, lambda_pseudo = self.schedule(epoch)
         total = logits.new_zeros(())
         if lambda_given > 0:
-            weight = logits.new_ones(logits.shape[:2])
+            weight = logits.new_ones(targets["label"].shape[:2])
             total = total + lambda_given * self.given(logits, targets["label"], weight, epoch)
         if lambda_pseudo > 0:
             pseudo = self.pseudo(logits, targets["pseudo_label"], targets["pseudo_weight"], epoch)

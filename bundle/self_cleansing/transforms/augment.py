@@ -45,6 +45,17 @@ class Augmentation:
             image and masks of the same shapes. Outside of the image there are zeros; masks stay in {0, 1}
             (bilinear interpolation, at least one half).
         """
+        image, masks, _ = self.with_map(image, masks, None, generator)
+        return image, masks
+
+    def with_map(
+        self, image: Tensor, masks: Tensor, index_map: Tensor | None, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Transform a map of numbered regions, int (B, H, W), along with image and masks (see `__call__`).
+
+        Returns:
+            image, masks, and the map of the same shape and type (nearest neighbour, 0 outside of the image).
+        """
         batch, channels = image.shape[:2]
 
         def draw(limit: float) -> Tensor:
@@ -69,6 +80,10 @@ class Augmentation:
         grid = F.affine_grid(matrix, [batch, 1, *image.shape[2:]], align_corners=False).to(image.device, image.dtype)
         moved = F.grid_sample(torch.cat([image, masks], dim=1), grid, padding_mode="zeros", align_corners=False)
         image, masks = moved[:, :channels], (moved[:, channels:] >= 0.5).to(masks.dtype)
+        if index_map is not None:
+            numbers = index_map[:, None].to(grid.dtype)  # exact up to 2**24 regions
+            numbers = F.grid_sample(numbers, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+            index_map = numbers[:, 0].to(index_map.dtype)
 
         def column(values: Tensor) -> Tensor:
             return values.view(-1, 1, 1, 1).to(image.device, image.dtype)
@@ -77,4 +92,4 @@ class Augmentation:
         image = (image - mean) * column(contrast) + mean + column(brightness)
         if noise is not None:
             image = image + column(level) * noise.to(image.device, image.dtype)
-        return image, masks
+        return image, masks, index_map

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Confident learning: two teachers judge each other's half of the labels, and a student smooths what they flag.
+
+Source: Zhang et al., "Characterizing label errors: confident learning for noisy-labeled image segmentation",
+MICCAI 2020.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..label_bank import LabelBank
+from ..losses import LabelSchedule
+from ..slice_bank import SliceBank
+from .confident_joint import confident_joint, flag_label_errors, label_histograms
+from .peers import HalfSetTeachers
+from .predictions import predict_batches
+
+
+class SmoothedLabelLoss(nn.Module):
+    """A loss on labels that are moved by `strength` from the given label towards the label in force, per pixel.
+
+    Where both agree the label is hard; elsewhere, with the published strength, foreground becomes 1 - strength and
+    background becomes strength. In the first stage, while only given labels count, nothing is smoothed.
+
+    Args:
+        loss: called with (logits, label, weight, epoch), the label in [0, 1].
+        strength: epsilon in [0, 1]; 1 replaces the flagged labels.
+        schedule: tells how much the label in force counts.
+    """
+
+    def __init__(self, loss: nn.Module, strength: float, schedule: LabelSchedule) -> None:
+        super().__init__()
+        if not 0 <= strength <= 1:
+            raise ValueError(f"strength must be in [0, 1], got {strength!r}; 0.25 is usual, 1 flips the flagged pixels")
+        self.loss = loss
+        self.strength = strength
+        self.schedule = schedule
+
+    def forward(self, logits: Tensor, targets: Any) -> Tensor:
+        """Return the loss, a scalar; arguments as in `HybridLoss`."""
+        logits, epoch = logits.float(), int(targets["epoch"])
+        moved = self.strength * self.schedule(epoch)[1]
+        label = torch.lerp(targets["label"], targets["pseudo_label"], moved)
+        return self.loss(logits, label, logits.new_ones(label.shape[:2]), epoch)
+
+    def extra_repr(self) -> str:
+        return f"strength={self.strength}"
+
+
+class FlagByConfidentJoint:
+    """Flag the pixels whose label the confident joint prunes, and write the flipped label as the one in force.
+
+    The joint is counted for each half by itself, over all its pixels and per class, from the probabilities of the
+    teacher that has not seen that half. Two passes over the data; memory does not grow with it.
+
+    Args:
+        averaged: the averaged `HalfSetTeachers`.
+        dataset, label_bank: the training samples and their labels in force, which are written.
+        device, batch_size: of the predictions.
+    """
+
+    def __init__(
+        self,
+        averaged: Any,
+        dataset: SliceBank,
+        label_bank: LabelBank,
+        device: torch.device | str = "cpu",
+        batch_size: int = 32,
+    ) -> None:
+        self.teachers: HalfSetTeachers = averaged.module
+        self.dataset = dataset
+        self.label_bank = label_bank
+        self.device = device
+        self.batch_size = batch_size
+
+    def predictions(self) -> Any:
+        teachers, device = self.teachers, self.device
+        return predict_batches(teachers, self.dataset, teachers.out_of_sample, device, self.batch_size)
+
+    def __call__(self) -> Tensor:
+        """Write the labels in force; return in which any pixel was flagged, bool (N, K)."""
+        histograms = [torch.zeros((), dtype=torch.int64)] * 2
+        for index, logits, label in self.predictions():
+            for half, chosen in enumerate(self.halves(index)):
+                counts = label_histograms(torch.sigmoid(logits[chosen]), label[chosen])
+                histograms[half] = histograms[half].to(counts.device) + counts
+        cuts = [confident_joint(counts).cut for counts in histograms]
+        changed = torch.zeros(self.dataset.labels.shape[:2], dtype=torch.bool)
+        for index, logits, label in self.predictions():
+            flagged = torch.zeros_like(label, dtype=torch.bool)
+            for chosen, cut in zip(self.halves(index), cuts, strict=True):
+                flagged[chosen] = flag_label_errors(torch.sigmoid(logits[chosen]), label[chosen], cut)
+            changed[index] = flagged.flatten(2).any(dim=2).cpu()
+            everywhere = torch.ones_like(changed[index])
+            self.label_bank.write(index.to(self.label_bank.is_set.device), label.bool() ^ flagged, everywhere)
+        return changed
+
+    def halves(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Which of the samples at `index` (B,) belong to the first half, and which to the second."""
+        second = self.teachers.in_second_half[index.to(self.teachers.in_second_half.device)]
+        return ~second, second

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Superpixel-guided learning: two networks choose pixels by superpixel, and relabel when the choice stops improving.
+
+Source: Li, Gao and He, "Superpixel-guided iterative learning from noisy labels for medical image segmentation",
+MICCAI 2021 (arXiv 2107.10100).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from torch import Tensor, nn
+
+from .. import distributed
+from ..filtering import Provenance
+from ..handlers.history import History
+from ..handlers.noise_audit import NoiseAudit
+from ..label_bank import LabelBank
+from ..losses import LabelSchedule
+from ..slice_bank import SliceBank
+from .confident_joint import label_histograms
+from .forget_rate import ForgetRate
+from .joint_loss import balanced_mean, joint_loss, keep_small_loss
+from .peers import PeerNetworks
+from .predictions import predict_batches
+from .superpixels import refine, refine_thresholds, superpixel_mean
+
+logger = logging.getLogger(__name__)
+
+
+class SuperpixelLoss(nn.Module):
+    """The joint loss over the pixels that two networks find plausible, judged by superpixel averages.
+
+    Several processes each choose within their own batch.
+
+    Args:
+        forget_rate: share of pixels to leave out, (K, 2), among those labelled background and foreground.
+        schedule: tells whether the refined labels count already.
+        agreement: lambda in [0, 1], see `joint_loss`.
+
+    Buffers:
+        gap: float64 (2,), sum over the batches of this epoch of loss(left out) - loss(chosen), and their number.
+    """
+
+    gap: Tensor
+
+    def __init__(self, forget_rate: ForgetRate, schedule: LabelSchedule, agreement: float = 0.65) -> None:
+        super().__init__()
+        self.forget_rate = forget_rate
+        self.schedule = schedule
+        self.agreement = agreement
+        self.register_buffer("gap", torch.zeros(2, dtype=torch.float64))
+
+    def forward(self, logits: Tensor, targets: Mapping[str, Any]) -> Tensor:
+        """Return the loss, a scalar.
+
+        Args:
+            logits: float (B, 2, K, H, W) of both networks; half precision is raised to float32.
+            targets: `label` and, after the refinement, `pseudo_label`, float (B, K, H, W) in {0, 1}; `superpixel`
+                int (B, H, W); `epoch`, completed epochs.
+        """
+        epoch = int(targets["epoch"])
+        label = targets["pseudo_label"] if self.schedule(epoch)[1] > 0 else targets["label"]
+        first, second = logits.float().unbind(dim=1)
+        smooth = [
+            torch.logit(superpixel_mean(torch.sigmoid(one.detach()), targets["superpixel"]), eps=1e-6)
+            for one in (first, second)
+        ]
+        score = joint_loss(*smooth, label, self.agreement)
+        selected = keep_small_loss(score, label, self.forget_rate.at(epoch))
+        loss = joint_loss(first, second, label, self.agreement)
+        kept = balanced_mean(loss, label, selected)
+        left_out = balanced_mean(loss.detach(), label, ~selected)
+        self.gap += torch.tensor([(left_out - kept.detach()).item(), 1.0], dtype=torch.float64)
+        return kept
+
+    def extra_repr(self) -> str:
+        return f"agreement={self.agreement}"
+
+
+class SuperpixelRefinement:
+    """Relabel when the gap between the losses of left-out and chosen pixels has stopped growing.
+
+    A label is changed where the mean of both networks over its superpixel contradicts it most, at most as many pixels
+    as the noise rate says. Afterwards less is left out. List it before the checkpoint. Of several processes the first
+    one relabels, and all hold its labels.
+
+    Args:
+        averaged: the averaged `PeerNetworks`.
+        loss: gives the gap.
+        dataset, label_bank, superpixels: the training samples, their labels in force and their superpixels.
+        schedule: makes the refined labels count.
+        history: gets the gap.
+        audit: in simulations, compares with the clean labels for the log.
+        patience: epochs without a new greatest gap after which labels are refined.
+        max_refinements: how often; the published code refines once.
+        decay: of the share to correct.
+        remember_limit: greatest share to choose after a refinement, of background and foreground.
+        device, batch_size: of the predictions.
+    """
+
+    def __init__(
+        self,
+        averaged: Any,
+        loss: SuperpixelLoss,
+        dataset: SliceBank,
+        label_bank: LabelBank,
+        superpixels: Tensor,
+        schedule: LabelSchedule,
+        history: History,
+        audit: NoiseAudit | None = None,
+        patience: int = 5,
+        max_refinements: int = 1,
+        decay: float = 1.0,
+        remember_limit: Sequence[float] = (0.95, 0.90),
+        device: torch.device | str = "cpu",
+        batch_size: int = 32,
+    ) -> None:
+        self.peers: PeerNetworks = averaged.module
+        self.loss = loss
+        self.dataset = dataset
+        self.label_bank = label_bank
+        self.superpixels = superpixels
+        self.schedule = schedule
+        self.history = history
+        self.audit = audit
+        self.patience = patience
+        self.max_refinements = max_refinements
+        self.decay = decay
+        self.remember_limit = tuple(remember_limit)
+        self.device = device
+        self.batch_size = batch_size
+        self.best_gap = -math.inf
+        self.best_epoch = 0
+        self.refinements = 0
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_gap": self.best_gap, "best_epoch": self.best_epoch, "refinements": self.refinements}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.best_gap, self.best_epoch = state["best_gap"], state["best_epoch"]
+        self.refinements = state["refinements"]
+
+    def __call__(self, engine: Any) -> None:
+        epoch = engine.state.epoch
+        total, batches = torch.stack(distributed.gather([self.loss.gap.cpu()])).sum(dim=0).tolist()
+        self.loss.gap.zero_()
+        gap = total / max(batches, 1)
+        self.history.log(superpixel_gap=gap)
+        rate = self.loss.forget_rate
+        if not rate.is_known or self.refinements >= self.max_refinements:
+            return
+        if gap > self.best_gap:
+            self.best_gap, self.best_epoch = gap, epoch
+        # While the rate still rises the gap does too, for that reason alone.
+        elif epoch >= int(rate.since) + rate.ramp_epochs and epoch - self.best_epoch >= self.patience:
+            self.refine(epoch)
+
+    def refine(self, epoch: int) -> None:
+        """Write the refined labels, make them count, and choose more pixels from now on."""
+        changed = distributed.from_first(self.relabel)
+        distributed.share_buffers(self.label_bank)
+        self.label_bank.record(torch.where(changed, int(Provenance.RENEWED), int(Provenance.MANUAL)), epoch)
+        self.schedule.begin(epoch)
+        self.refinements += 1
+        self.best_gap = -math.inf
+        rate = self.loss.forget_rate
+        remember = 1 - rate.rate
+        limit = torch.tensor(self.remember_limit).to(remember)
+        rate.rate.copy_(1 - torch.maximum(remember, torch.minimum(1.1 * remember, limit)))
+        line = f"epoch {epoch}: {int(changed.sum())} of {changed.numel()} labels refined by superpixels"
+        if self.audit is not None:
+            numbers = self.audit(self.label_bank)
+            self.history.log(**numbers)
+            line += f"; {self.audit.sentence(numbers)}"
+        self.history.log(labels_renewed=changed.float().mean().item())
+        logger.info(line)
+
+    def relabel(self) -> Tensor:
+        """Write the labels in force; return which changed, bool (N, K). Memory does not grow with the data."""
+        histograms = torch.zeros((), dtype=torch.int64)
+        for _, smooth, label in self.smooth_predictions():
+            counts = label_histograms(smooth, label)
+            histograms = histograms.to(counts.device) + counts
+        thresholds = refine_thresholds(histograms, self.decay * self.loss.forget_rate.rate)
+        changed = torch.zeros(self.dataset.labels.shape[:2], dtype=torch.bool)
+        for index, smooth, label in self.smooth_predictions():
+            refined = refine(smooth, label, thresholds)
+            changed[index] = (refined != label).flatten(2).any(dim=2).cpu()
+            self.label_bank.write(index.to(self.label_bank.is_set.device), refined, torch.ones_like(changed[index]))
+        return changed
+
+    def smooth_predictions(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield index, mean probability of both networks over the superpixels, and the label it is compared with.
+
+        The first refinement corrects the given labels, later ones those in force.
+        """
+        peers, bank = self.peers, self.label_bank
+        batches = predict_batches(peers, self.dataset, lambda image, _: peers(image), self.device, self.batch_size)
+        for index, logits, label in batches:
+            if self.refinements:
+                label = bank.pseudo_label(index.to(bank.is_set.device)).to(label.device)
+            superpixels = self.superpixels[index].to(logits.device)
+            yield index, superpixel_mean(torch.sigmoid(logits).mean(dim=1), superpixels), label

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A VGG-16-like network that gives an image with its labels one number: how good are the labels?
+
+Source: Zhu, Shi and Wu, "Pick-and-Learn: automatic quality evaluation for noisy-labeled image segmentation",
+MICCAI 2019, whose quality awareness module it is; for the layers, Simonyan and Zisserman, "Very deep convolutional
+networks for large-scale image recognition", ICLR 2015.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .residual_unet import ConvNormAct
+
+STAGES = (1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8)  # channels of the convolutions, in units of the width
+
+
+class QualityNetwork(nn.Module):
+    """The convolutions of VGG-16 with batch norm, then one 1x1 convolution to a score, averaged over the image.
+
+    Args:
+        in_channels: image channels and classes together.
+        width: channels of the first stage; 64 is VGG-16's.
+
+    Shapes:
+        image float (B, C, H, W) and label float (B, K, H, W), H and W at least 16 -> score float (B,), unbounded.
+    """
+
+    def __init__(self, in_channels: int, width: int = 64) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for number, stage in enumerate(STAGES):
+            if number:
+                layers.append(nn.MaxPool2d(2))
+            for units in stage:
+                layers.append(ConvNormAct(nn.Conv2d(in_channels, units * width, 3, padding=1), units * width))
+                in_channels = units * width
+        self.trunk = nn.Sequential(*layers)
+        self.score = nn.Conv2d(in_channels, 1, 1)
+
+    def forward(self, image: Tensor, label: Tensor) -> Tensor:
+        seen = torch.cat([image, label], dim=1).contiguous(memory_format=torch.channels_last)
+        return self.score(self.trunk(seen)).mean(dim=(1, 2, 3))

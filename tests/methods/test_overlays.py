@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every method trains on several classes and leaves the one network that inference needs; every one resumes exactly."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+import os
+import signal
+import subprocess
+import time
+
+import monai.bundle
+import pytest
+import torch
+import yaml
+from running import ROOT, TINY, TINY_METHOD, bundle_command, run_bundle
+
+from bundle.self_cleansing.networks import ResidualUNet
+
+# MONAI's advice about foreign configs; these are our own.
+pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file:UserWarning")
+METHODS = sorted(path.stem for path in (ROOT / "configs" / "methods").glob("*.yaml"))
+# Small, and short enough to stop.
+SETTINGS = {
+    "pick_and_learn": {"quality_width": 4},
+    "pick_and_learn_qam": {"quality_width": 4},
+    "ema_early_stopping": {"patience": 1},
+}
+
+
+def train(method: str, **settings: object) -> None:
+    """Run the bundle in this process, which saves the imports; the global state it changes is put back."""
+    tiny = {key: yaml.safe_load(value) for key, value in TINY_METHOD.get(f"methods/{method}", {}).items()}
+    overrides = TINY | tiny | SETTINGS.get(method, {}) | settings
+    handlers, level, state = logging.root.handlers[:], logging.root.level, torch.get_rng_state()
+    deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    files = [str(ROOT / "configs" / name) for name in ("train.yaml", f"methods/{method}.yaml")]
+    try:
+        monai.bundle.run("training", config_file=files, bundle_root=str(ROOT), **overrides)
+    finally:
+        logging.root.handlers[:], logging.root.level = handlers, level
+        torch.set_rng_state(state)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_epochs_leave_the_network_that_inference_needs(method, noisy_phantom, tmp_path):
+    run = tmp_path / "run"
+    train(method, dataset_dir=str(noisy_phantom), output_dir=str(run), max_epochs=2)
+    rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert all(math.isfinite(float(row["train_loss"])) for row in rows)
+    head_channels = 2 if method == "self_cleansing_narrow" else 32
+    for name in ("model_best.pt", "model_last.pt"):
+        network = ResidualUNet(1, 3, head_channels)
+        network.load_state_dict(torch.load(run / "models" / name, weights_only=True))
+    # What was saved is what was validated last, the averaged network: a rerun of the forward pass is finite.
+    assert torch.isfinite(network.eval()(torch.rand(1, 1, 32, 32))).all()
+
+
+@pytest.mark.parametrize("method", ["co_seg", "jocor"])
+def test_a_simulation_may_look_the_noise_up(method, noisy_phantom, tmp_path):
+    name = "noisy_image_fraction" if method == "co_seg" else "noisy_pixel_fraction"
+    settings = {"dataset_dir": str(noisy_phantom), "output_dir": str(tmp_path / "run"), "max_epochs": 2, name: "oracle"}
+    train(method, **settings)
+    stored = torch.load(tmp_path / "run" / "models" / "checkpoint.pt", weights_only=True)["loss"]
+    rate = next(value for key, value in stored.items() if key.endswith("forget_rate.rate"))
+    assert (rate > 0).all() and (rate < 1).all()
+
+
+def test_an_oracle_needs_a_simulation(phantom, tmp_path):
+    settings = {"dataset_dir": phantom, "output_dir": tmp_path / "run", "noisy_image_fraction": "oracle"}
+    result = run_bundle("training", ["methods/co_seg"], tmp_path, **settings)
+    assert result.returncode != 0
+    assert "noisy_image_fraction is 'oracle', which needs the clean labels" in result.stderr
+    assert not (tmp_path / "run" / "models").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_a_killed_run_of_any_method_resumes_to_the_same_bits(method, noisy_phantom, tmp_path):
+    """Killed in the third epoch of four, which for methods of two stages is the first epoch of the second."""
+    settings = {"dataset_dir": noisy_phantom, **SETTINGS.get(method, {}), "patience": "null"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run, unbroken = tmp_path / "run", tmp_path / "unbroken"
+    command = bundle_command("training", [f"methods/{method}"], **settings, output_dir=run)
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+    while (
+        process.poll() is None
+        and len((run / "history.csv").read_text().splitlines() if (run / "history.csv").exists() else []) < 3
+    ):
+        time.sleep(0.02)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    for folder, more in ((run, {"resume": "true"}), (unbroken, {})):
+        result = run_bundle("training", [f"methods/{method}"], tmp_path, **settings, output_dir=folder, **more)
+        assert result.returncode == 0, result.stderr[-3000:]
+    one, other = (torch.load(folder / "models" / "checkpoint.pt", weights_only=True) for folder in (unbroken, run))
+    assert one.keys() == other.keys()
+    for part in one:
+        assert same(one[part], other[part]), part
+    assert (unbroken / "history.csv").read_text() == (run / "history.csv").read_text()
+
+
+def same(one, other) -> bool:
+    """Deep equality, bit for bit."""
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
