@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables and plots say what the cells say; every figure here is made up."""
+
+from __future__ import annotations
+
+import csv
+import json
+import statistics
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from running import ROOT
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from accuracy_rows import COLUMNS, KEY, merge, read_rows, rows_of  # noqa: E402
+from result_plots import curve  # noqa: E402
+from result_tables import PUBLISHED_COLUMNS, TAGS, Table, spread, tables  # noqa: E402
+from tabulate_results import main, tabulate  # noqa: E402
+
+LEVELS = {"none": (0.0, "0"), "alpha30_beta5": (0.3, "5"), "alpha70_beta10": (0.7, "10")}
+PUBLISHED = ROOT / "docs" / "results" / "published.csv"
+
+
+def cell(method="baseline", noise="alpha70_beta10", seed=0, dice=(60.0, 70.0, None), **changes) -> dict:
+    """A cell.json of three classes; both protocols and models have the same figures, per slice ten points less."""
+    known = [value for value in dice if value is not None]
+    numbers = {
+        "per_volume": dict(zip(("RV", "Myo", "LV"), dice, strict=True)),
+        "per_slice": {name: value and value - 10 for name, value in zip(("RV", "Myo", "LV"), dice, strict=True)},
+        "mean": sum(known) / len(known),
+        "mean_per_slice": sum(known) / len(known) - 10,
+    }
+    alpha, beta = LEVELS[noise]
+    return {
+        **{"dataset": "acdc", "preset": "quick", "noise": noise, "alpha": alpha, "beta": beta, "method": method},
+        **{"oracle_noise_rate": False, "noise_seed": seed, "training_seed": seed, "seconds": 100.0 + seed},
+        **{"peak_memory_mb": 900.0 + seed, "device": "cpu", "threads": 2, "commit": "c" * 40, "version": "0.0.0"},
+        "curves": {"epoch": [1.0, 2.0], "val_mean_dice": [0.25, 0.5 + seed / 10]},
+        "evaluation": {"results": {model: {"label_centred": numbers, "full_size": numbers} for model in "BL"}},
+        **changes,
+    }
+
+
+def write_cells(folder: Path, cells: list[dict]) -> Path:
+    for number, content in enumerate(cells):
+        path = folder / str(number) / "cell.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(content))
+    return folder
+
+
+def find(made: list[Table], name: str) -> list[dict[str, str]]:
+    table = next(table for table in made if table.name == name)
+    return [dict(zip(table.header, row, strict=True)) for row in table.rows]
+
+
+def test_a_cell_becomes_a_row_per_protocol_model_and_structure():
+    rows = rows_of(cell())
+    assert len(rows) == 2 * 2 * 4
+    assert all(tuple(row) == COLUMNS for row in rows)
+    values = {(row["structure"], row["dice_per_volume"], row["dice_per_slice"]) for row in rows}
+    assert values == {("RV", "60.0", "50.0"), ("Myo", "70.0", "60.0"), ("LV", "", ""), ("average", "65.0", "55.0")}
+
+
+def test_merging_replaces_the_same_cell_keeps_the_others_and_sorts_by_value():
+    old = [*rows_of(cell(dice=(1.0, 1.0, 1.0))), *rows_of(cell(method="other", device="another machine"))]
+    new = [*rows_of(cell()), *rows_of(cell(noise="alpha30_beta5")), *rows_of(cell(noise="none"))]
+    merged = merge(old, new)
+    assert len(merged) == 4 * 16
+    assert not any(row["dice_per_volume"] == "1.0" for row in merged)
+    assert sum(row["device"] == "another machine" for row in merged) == 16
+    assert list(dict.fromkeys(row["noise"] for row in merged if row["protocol"] == "full_size")) == list(LEVELS)
+    assert merge(merged, []) == merged == merge(reversed(merged), new)
+    assert len({tuple(row[name] for name in KEY) for row in merged}) == len(merged)
+    # As numbers: 5 comes before 10, and seed 2 before seed 10.
+    seeds = merge(rows_of(cell(seed=10)), [*rows_of(cell(seed=2)), *rows_of(cell(beta="5"))])
+    betas = [row["beta"] for row in seeds]
+    assert betas.index("5") < betas.index("10")
+
+
+@pytest.mark.parametrize("values", [[80.0, 82.5], [1.0, 2.0, 6.0]])
+def test_the_spread_is_that_of_numpy(values):
+    mean, deviation = np.mean(values), np.std(values, ddof=1)
+    assert spread(values) == f"{mean:.1f} \u00b1 {deviation:.1f} ({len(values)})"
+
+
+def test_one_seed_has_no_spread():
+    assert spread([81.26]) == "81.3 (1)"
+
+
+def published(method: str, dice: float, **changes: str) -> dict[str, str]:
+    row = dict.fromkeys(PUBLISHED_COLUMNS, "") | {"source": "self_cleansing_table3", "paper_dataset": "ACDC"}
+    row |= {"beside": "acdc", "alpha_percent": "70", "beta": "10", "structure": "average", "model": "B"}
+    return row | {"method": method, "dice_percent": str(dice)} | changes
+
+
+def test_tables_by_hand():
+    cells = [cell(seed=0), cell(seed=1, dice=(62.0, 70.0, None)), cell(method="co_seg", oracle_noise_rate=True)]
+    cells += [cell(noise="none", dice=(90.0, 90.0, 90.0)), cell(method="lcm")]
+    rows = merge([], (row for one in cells for row in rows_of(one)))
+    beside = [
+        published("baseline", 55.63),
+        published("baseline", 11.11, alpha_percent="50"),
+        published("baseline", 22.22, beta="5"),
+        published("baseline", 33.33, beside="another"),
+        published("lcm", 44.44, source="self_cleansing_table4", paper_dataset="HCC", model="L"),
+        published("co_seg", 97.6, source="co_seg_table1", paper_dataset="JSRT", model=""),
+    ]
+    made = tables(rows, beside)
+    assert len({table.name for table in made}) == len(made) == 2 * 3 + 1
+
+    by_noise = find(made, "acdc_quick_label_centred_by_noise")
+    assert [row["structure"] for row in by_noise] == [name for name in ("average", "LV", "Myo", "RV") for _ in range(4)]
+    average = {(row["noise"], row["model"]): row for row in by_noise if row["structure"] == "average"}
+    noisy = "\u03b1 70 %, \u03b2 10"
+    deviation = statistics.stdev([65.0, 66.0])
+    assert average[noisy, "B"]["baseline"] == f"65.5 \u00b1 {deviation:.1f} (2) [S 55.6]"
+    assert average[noisy, "L"]["baseline"] == f"65.5 \u00b1 {deviation:.1f} (2)"
+    assert average["none", "B"]["baseline"] == "90.0 (1)"
+    assert average[noisy, "B"]["co_seg\u2020"] == "65.0 (1)"  # the other paper has its own table
+    assert average["none", "B"]["co_seg\u2020"] == "-"
+    assert next(row for row in by_noise if row["structure"] == "LV" and row["noise"] == noisy)["baseline"] == "-"
+
+    by_method = {(row["structure"], row["method"]): row for row in find(made, "acdc_quick_full_size_by_method")}
+    assert by_method["average", "co_seg\u2020"][f"{noisy}: B"] == "65.0 (1) [C 97.6]"
+    assert by_method["average", "co_seg\u2020"][f"{noisy}: L"] == "65.0 (1)"
+    assert by_method["RV", "baseline"][f"{noisy}: L"].startswith("61.0 ")
+
+    parts = {row["method"]: row for row in find(made, "acdc_quick_full_size_ablation")}
+    assert parts["lcm"] == {"noise": noisy, "method": "lcm", "B": "65.0 (1)", "L": "65.0 (1) [S 44.4]"}
+    assert parts["lcm_avg"]["B"] == "-"
+
+    cost = {row["method"]: row for row in find(made, "acdc_quick_cost")}
+    assert cost["baseline"]["trainings"] == "3" and cost["baseline"]["peak memory / MB"] == "901"
+    assert cost["baseline"]["seconds"] == f"100 \u00b1 {statistics.stdev([100, 101, 100]):.0f} (3)"
+
+    notes = {table.name: " ".join(table.notes) for table in made}
+    assert "true noise rate" in notes["acdc_quick_full_size_by_noise"]
+    assert "true noise rate" not in notes["acdc_quick_full_size_ablation"]
+    assert "Co-Seg, Table 1 (JSRT)" in notes["acdc_quick_full_size_by_method"]
+    assert "HCC" in notes["acdc_quick_full_size_ablation"] and "HCC" not in notes["acdc_quick_full_size_by_noise"]
+
+
+def test_two_noises_with_the_same_numbers_are_told_apart():
+    rows = [row for name in ("one", "two") for row in rows_of({**cell(), "noise": name})]
+    names = {row["noise"] for row in find(tables(rows, []), "acdc_quick_full_size_by_noise")}
+    assert names == {"\u03b1 70 %, \u03b2 10 (one)", "\u03b1 70 %, \u03b2 10 (two)"}
+
+
+def test_a_single_structure_has_no_average_beside_it():
+    one = cell(dice=(60.0, None, None))
+    for by_protocol in one["evaluation"]["results"].values():
+        for numbers in by_protocol.values():
+            numbers["per_volume"] = numbers["per_slice"] = {"lung": 60.0}
+    assert {row["structure"] for row in find(tables(rows_of(one), []), "acdc_quick_full_size_by_noise")} == {"lung"}
+
+
+def test_the_three_formats_hold_the_same_cells():
+    table = Table(
+        "n", "title", ["a_b", "\u03b1"], [["x&y", "1.0 \u00b1 0.1 (2)"], ["50 %\u2020", "-"]], ["\u2020 is told"], 1
+    )
+    rows = [list(table.header), *map(list, table.rows)]
+    assert list(csv.reader(table.csv().splitlines())) == rows
+    lines = [line for line in table.markdown().splitlines() if line.startswith("|")]
+    assert [[word.strip() for word in line.strip("|").split("|")] for line in lines if "---" not in line] == rows
+    latex = [line for line in table.latex().splitlines() if line.endswith(r"\\")]
+    assert latex == [
+        r"a\_b & $\alpha$ \\",
+        r"x\&y & 1.0 $\pm$ 0.1 (2) \\",
+        r"50 \%$^\dagger$ & - \\",
+        r"\multicolumn{2}{l}{\footnotesize $^\dagger$ is told} \\",
+    ]
+    assert r"\begin{tabular}{lr}" in table.latex()
+
+
+def test_a_curve_holds_the_seeds_that_reached_an_epoch():
+    cells = [
+        {"curves": {"epoch": [1.0, 2.0, 3.0], "val_mean_dice": [0.25, None, 0.5]}},
+        {"curves": {"epoch": [1.0, 2.0], "val_mean_dice": [0.75, 0.5]}},
+    ]
+    assert curve(cells) == {1.0: [25.0, 75.0], 2.0: [50.0], 3.0: [50.0]}
+
+
+def test_from_cells_to_files_and_the_same_again_from_the_csv_alone(tmp_path):
+    grid = write_cells(tmp_path / "grid", [cell(noise=noise, seed=seed) for noise in LEVELS for seed in (0, 1)])
+    out = tmp_path / "results"
+    assert len(tabulate([grid], out)) == 6 * 16
+    files = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert "tables/acdc_quick_full_size_by_noise.tex" in files and b"90.0" not in files["tables.md"]
+    pictures = [f"plots/acdc_quick_{name}.png" for name in ("noise_levels", *(f"{noise}_curves" for noise in LEVELS))]
+    assert {name for name in files if name.endswith(".png")} == set(pictures)
+    for name in pictures:
+        picture = plt.imread(out / name)[..., :3]
+        coloured = np.ptp(picture, axis=-1) > 0.3  # text and axes are gray
+        assert 100 < coloured.sum() < coloured.size / 4
+    main(["--output_dir", str(out)])
+    assert files == {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert [dict(row) for row in csv.DictReader(files["accuracy.csv"].decode().splitlines())] == read_rows(
+        out / "accuracy.csv"
+    )
+
+
+def test_folders_without_cells_and_foreign_files_are_refused(tmp_path, capsys):
+    with pytest.raises(FileNotFoundError, match="grid holds no cell.json"):
+        tabulate([tmp_path / "grid"], tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main(["--output_dir", str(tmp_path)])
+    assert "give finished cells with --grid_dir" in capsys.readouterr().err
+    (tmp_path / "accuracy.csv").write_text("method,dice\nbaseline,1\n")
+    with pytest.raises(ValueError, match="accuracy.csv has no column 'dataset'"):
+        tabulate([], tmp_path)
+
+
+def test_published_figures_are_consistent():
+    """Known sources; each figure once; the average that a paper prints is that of its three structures."""
+    rows = read_rows(PUBLISHED, PUBLISHED_COLUMNS)
+    assert {row["source"] for row in rows} == set(TAGS)
+    key = ("source", "alpha_percent", "beta", "method", "structure", "model")
+    values = {tuple(row[name] for name in key): float(row["dice_percent"]) for row in rows}
+    assert len(values) == len(rows) == 475
+    organs = {"self_cleansing_table3": ("RV", "Myo", "LV"), "pick_and_learn_table1": ("lung", "heart", "clavicles")}
+    differences = {}
+    for (source, alpha, beta, method, structure, model), value in values.items():
+        if structure == "average" and source in organs:
+            mean = statistics.mean(values[source, alpha, beta, method, organ, model] for organ in organs[source])
+            differences[source, alpha, beta, method, model] = round(mean - value, 2)
+    assert len(differences) == 37 * 2 + 21
+    assert {place: value for place, value in differences.items() if abs(value) > 0.1} == {  # as the papers print them
+        ("self_cleansing_table3", "70", "10", "superpixel", "B"): 0.27,
+        ("pick_and_learn_table1", "50", "5-13", "pick_and_learn_qam", ""): 1.0,
+    }
