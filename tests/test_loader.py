@@ -219,3 +219,26 @@ def test_validation_loader_keeps_order_and_all_samples():
     assert torch.cat([batch["case_index"] for batch in batches]).tolist() == [0, 0, 0, 1, 1, 1, 1]
     assert torch.equal(torch.cat([batch["label"] for batch in batches]).bool(), labels)
     assert torch.equal(torch.cat([batch["reference_label"] for batch in batches]).bool(), ~labels)
+
+
+def test_superpixels_are_those_of_the_samples_and_leave_the_draws_as_they_are():
+    dataset = random_bank((6, 5))
+    superpixels = torch.arange(11 * 16 * 16, dtype=torch.int32).reshape(11, 16, 16) + 1
+    loaders = [
+        BankLoader(dataset, LabelBank(dataset), LabelSchedule(2, 2), 3, 0, augmentation, superpixels=extra)
+        for augmentation, extra in ((None, superpixels), (EVERYTHING, superpixels), (EVERYTHING, None))
+    ]
+    plain, augmented, without = (draw(loader, 1) for loader in loaders)
+    for batch in plain:
+        assert torch.equal(batch["superpixel"], superpixels[batch["index"]])
+    assert same(augmented, without) and "superpixel" not in without[0]
+    for batch in augmented:
+        for index, moved in zip(batch["index"], batch["superpixel"], strict=True):
+            assert set(moved.unique().tolist()) - {0} <= set(superpixels[index].flatten().tolist())
+
+
+def test_a_network_may_be_given_more_of_the_batch():
+    batch = draw(make(), 0)[0]
+    image, targets, args, kwargs = PrepareBatch(also=["label", "index"])(batch, torch.device("cpu"), False)
+    assert image is batch["image"] and targets is batch and kwargs == {}
+    assert args[0] is batch["label"] and args[1] is batch["index"]

@@ -176,3 +176,22 @@ def test_same_draws_on_cuda():
     found = everything(image.cuda(), masks.cuda(), generator())
     torch.testing.assert_close(found[0].cpu(), expected[0], atol=1e-4, rtol=0)
     assert (found[1].cpu() != expected[1]).float().mean() < 1e-3  # ties at one half
+
+
+@pytest.mark.parametrize(
+    "geometry", [{"flip_rotate": True}, {"flip_rotate": False, "rotation_deg": 30.0, "shift": 0.2}]
+)
+def test_a_map_of_regions_moves_along_and_keeps_its_numbers(geometry):
+    image, masks = batch(count=6, size=32)
+    regions = torch.arange(16).reshape(4, 4).repeat_interleave(8, 0).repeat_interleave(8, 1) + 1  # squares of 8 pixels
+    regions = regions.expand(6, 32, 32).contiguous()
+    augmentation = Augmentation(**geometry, contrast=0.2, noise=0.03)
+    plain = augmentation(image, masks, generator(3))
+    moved_image, moved_masks, moved = augmentation.with_map(image, masks, regions, generator(3))
+    assert torch.equal(moved_image, plain[0]) and torch.equal(moved_masks, plain[1])
+    assert moved.dtype == regions.dtype and set(moved.unique().tolist()) <= set(range(17))
+    # Region by region as a mask: bilinear at one half and nearest neighbour differ along the borders only.
+    as_masks = torch.stack([(regions == number).float() for number in range(1, 17)], dim=1)
+    _, by_mask = augmentation(image, as_masks, generator(3))
+    differ = (torch.stack([moved == number for number in range(1, 17)], dim=1) != by_mask.bool()).float().mean()
+    assert differ < (1e-6 if geometry["flip_rotate"] else 0.01)
