@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from . import distributed
-from .cleansing import cleanse, postprocess
+from .cleansing import check_grid, cleanse, postprocess
 from .filtering import Areas, compare_areas
 from .label_bank import LabelBank, pack_bits, unpack_bits
 from .losses import soft_dice_loss
@@ -39,6 +39,11 @@ class Cleanser:
     mu: float = 0.7
     min_fraction: float = 0.1
     narrow_features: bool = False
+
+    def check(self, height: int, width: int) -> None:
+        """Raise ValueError unless slices of this size can be cleansed: better before a training than in its midst."""
+        if self.variant == "prototypes":
+            check_grid(self.grid_size, height, width)
 
     def __call__(self, network: Any, features: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
         """Return post-processed pseudo labels bool (B, K, H, W) and whether there was anything to make them from."""

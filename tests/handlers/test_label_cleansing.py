@@ -353,3 +353,8 @@ def test_a_postponed_schedule_survives_a_checkpoint():
     schedule.postpone(3)
     fresh.load_state_dict(schedule.state_dict())
     assert [fresh(epoch) for epoch in (4, 5, 7, 9)] == [(1.0, 0.0), (1.0, 0.0), (0.5, 0.5), (0.0, 1.0)]
+
+
+def test_a_grid_that_does_not_fit_is_refused_before_training(dataset, tmp_path):
+    with pytest.raises(ValueError, match="grid_size must divide the image's height and width, got 64 for 16 x 16"):
+        handler(dataset, DisplacementFilter(), tmp_path, Cleanser())

@@ -7,6 +7,7 @@ Pure torch functions after Sec. 2.3 of the paper, for all classes of a batch at 
 from __future__ import annotations
 
 from .grid import GridFeatures as GridFeatures
+from .grid import check_grid as check_grid
 from .grid import grid_features as grid_features
 from .postprocess import drop_small_components as drop_small_components
 from .postprocess import fill_small_holes as fill_small_holes

@@ -48,11 +48,7 @@ def grid_features(features: Tensor, region: Tensor, grid_size: int = 64) -> Grid
             f"features (B, F, H, W) and region (B, K, H, W) must share B, H and W, got {tuple(features.shape)} and "
             f"{tuple(region.shape)}; resample one of them"
         )
-    if grid_size < 1 or height % grid_size or width % grid_size:
-        raise ValueError(
-            f"grid_size must divide the image's height and width, got {grid_size} for {height} x {width}; "
-            "choose a common divisor no larger than the image, such as half its size"
-        )
+    check_grid(grid_size, height, width)
     cells = (grid_size, height // grid_size, grid_size, width // grid_size)
 
     def by_cell(values: Tensor) -> Tensor:
@@ -65,6 +61,15 @@ def grid_features(features: Tensor, region: Tensor, grid_size: int = 64) -> Grid
     # Eq. 4: a cell is a bag of rows of the (B * H * W, F) features; pixels outside the region are never read.
     by_pixel = features.to(torch.float32).permute(0, 2, 3, 1).reshape(-1, channels)
     return GridFeatures(mean_of_bags(by_pixel, by_cell(rows).masked_select(members), count[inside]), inside)
+
+
+def check_grid(grid_size: int, height: int, width: int) -> None:
+    """Raise ValueError unless a G x G grid divides an image of `height` x `width` pixels into equal cells."""
+    if grid_size < 1 or height % grid_size or width % grid_size:
+        raise ValueError(
+            f"grid_size must divide the image's height and width, got {grid_size} for {height} x {width}; "
+            "choose a common divisor no larger than the image, such as half its size"
+        )
 
 
 def mean_of_bags(table: Tensor, rows: Tensor, count: Tensor) -> Tensor:

@@ -69,6 +69,7 @@ class LabelCleansing:
     ) -> None:
         if update_every < 1:
             raise ValueError(f"update_every must be at least 1 epoch, got {update_every!r}")
+        cleanser.check(*dataset.labels.shape[2:])
         self.network = network
         self.dataset = dataset
         self.label_bank = label_bank
