@@ -14,7 +14,7 @@ KEY = ("dataset", "preset", "protocol", "noise", "method", "noise_seed", "traini
 COLUMNS = (
     *("dataset", "preset", "protocol", "method", "oracle_noise_rate", "noise", "alpha", "beta"),
     *("noise_seed", "training_seed", "model", "structure", "dice_per_volume", "dice_per_slice"),
-    *("seconds", "peak_memory_mb", "device", "threads", "commit", "version"),
+    *("seconds", "cpu_seconds", "peak_memory_mb", "device", "threads", "commit", "version"),
 )
 SORTED_BY = ("dataset", "preset", "protocol", "alpha", "beta", *KEY[3:])
 

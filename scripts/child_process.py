@@ -60,6 +60,7 @@ class Child:
     def __init__(self, command: Sequence[str], log: Path, cwd: Path, environment: Mapping[str, str], held: int) -> None:
         self.started = time.monotonic()
         self.seconds = 0.0
+        self.cpu_seconds = 0.0
         self.peak_memory_mb = 0.0
         parent = os.getpid()
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -82,9 +83,11 @@ class Child:
         if self.process.returncode is None:
             self.seconds = time.monotonic() - self.started
             self.peak_memory_mb = max(self.peak_memory_mb, _high_water_mark(self.process.pid))
+            self.cpu_seconds = max(self.cpu_seconds, _processor_seconds(self.process.pid))
             pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
             if pid:
                 self.process.returncode = os.waitstatus_to_exitcode(status)
+                self.cpu_seconds = usage.ru_utime + usage.ru_stime
                 per_unit = 1 if sys.platform == "darwin" else 1024
                 self.peak_memory_mb = max(self.peak_memory_mb, usage.ru_maxrss * per_unit / MIB)
         return self.process.returncode
@@ -110,3 +113,12 @@ def _high_water_mark(pid: int) -> float:
     except OSError:
         return 0.0
     return next((float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
+
+
+def _processor_seconds(pid: int) -> float:
+    """Processor time that all threads of a running process have used: what is known of one killed with its parent."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # a name may hold spaces
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -206,23 +207,31 @@ def cost(rows: Sequence[Row], name: str, title: str) -> Table:
         [
             *(method, device, threads, str(len(some))),
             spread([float(row["seconds"]) for row in some], digits=0),
-            f"{max(float(row['peak_memory_mb']) for row in some):.0f}",
+            spread(known(some, "cpu_seconds"), digits=0),
+            f"{max(known(some, 'peak_memory_mb'), default=math.nan):.0f}",
         ]
         for (method, device, threads), some in groups
     ]
-    header = ["method", "device", "threads", "trainings", "seconds", "peak memory / MB"]
+    header = ["method", "device", "threads", "trainings", "seconds", "CPU seconds", "peak memory / MB"]
     notes = [
-        "Seconds: one training, wall clock, mean \u00b1 standard deviation (number of trainings).",
-        "Memory: greatest of the host's.",
+        "Seconds: one training, mean \u00b1 standard deviation (number of trainings), by the clock, on a machine busy at times.",
+        "CPU seconds: of all threads; what the load of the machine changes least. Memory: greatest of the host's.",
     ]
     return Table(f"{name}_cost", f"{title}: cost", header, lines, notes, 3)
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
-    """ "mean ± standard deviation (number)"; of one value, no deviation."""
+    """ "mean ± standard deviation (number)"; of one value, no deviation; of none, "-"."""
+    if not values:
+        return "-"
     mean = f"{statistics.mean(values):.{digits}f}"
     deviation = f" \u00b1 {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{mean}{deviation} ({len(values)})"
+
+
+def known(rows: Sequence[Row], name: str) -> list[float]:
+    """The values of a column where it is not empty."""
+    return [float(row[name]) for row in rows if row[name]]
 
 
 def grouped(rows: Sequence[Row], *names: str) -> list[tuple[tuple[str, ...], list[Row]]]:

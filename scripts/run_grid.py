@@ -12,8 +12,9 @@ output folder:
                                        /log.txt     what the commands printed
                                        /steps.json  cost so far, over all attempts
 One run_grid works in an output folder at a time; --parallel trains several cells side by side.
-Seconds are of the training, summed over its attempts, from its start to its end, waiting for a busy machine included;
-the peak memory is the greatest resident memory of its process (of the host; memory of a GPU is not recorded).
+Seconds are of the training, summed over its attempts: by the clock, waiting for a busy machine included, and of the
+processor, over all threads. The peak memory is the greatest resident memory of its process (of the host; that of a GPU
+is not recorded).
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from job_queue import Failed, Job, side_by_side  # noqa: E402
 from bundle.self_cleansing import __version__  # noqa: E402  (light: a supervisor should not load torch)
 
 SAVE_EVERY_S = 5.0
+NEW_STEP = {"seconds": 0.0, "cpu_seconds": 0.0, "peak_memory_mb": 0.0, "finished": False}
 CURVES = ("epoch", "val_mean_dice", "val_dice_given_labels")
 
 
@@ -110,7 +112,7 @@ class Run(Job):
 
     def start(self, name: str) -> bool:
         """Whether a step is still to be done; its cost is added to that of earlier attempts."""
-        self.step = self.state["steps"].setdefault(name, {"seconds": 0.0, "peak_memory_mb": 0.0, "finished": False})
+        self.step = self.state["steps"].setdefault(name, dict(NEW_STEP))
         self.earlier = dict(self.step)
         self.save()
         return not self.step["finished"]
@@ -121,6 +123,7 @@ class Run(Job):
 
     def measured(self, child: Child) -> None:
         self.step["seconds"] = round(self.earlier["seconds"] + child.seconds, 1)
+        self.step["cpu_seconds"] = round(self.earlier["cpu_seconds"] + child.cpu_seconds, 1)
         self.step["peak_memory_mb"] = round(max(self.earlier["peak_memory_mb"], child.peak_memory_mb), 1)
         if child.process.returncode is not None or time.monotonic() - self.saved > SAVE_EVERY_S:
             self.save()
@@ -153,6 +156,7 @@ class Run(Job):
             "training_seed": cell.seed,
             "definition": cell.definition,
             "seconds": steps["training"]["seconds"],
+            "cpu_seconds": steps["training"]["cpu_seconds"],
             "evaluation_seconds": steps["evaluating"]["seconds"],
             "peak_memory_mb": steps["training"]["peak_memory_mb"],
             "device": record["device"],

@@ -168,13 +168,14 @@ def test_jobs_run_step_by_step_side_by_side_and_a_failure_stops_only_its_own(tmp
 
 def test_memory_and_seconds_of_a_child_are_measured(tmp_path):
     held = lock(tmp_path / ".lock")
-    program = "import time; block = bytearray(200 << 20); time.sleep(0.5)"
+    program = "import time; block = bytearray(200 << 20); time.sleep(0.5)\nwhile time.process_time() < 0.7: pass"
     child = Child([sys.executable, "-c", program], tmp_path / "log", tmp_path, {}, held)
     while child.poll() is None:
         time.sleep(0.05)
     assert child.poll() == 0
     assert 200 < child.peak_memory_mb < 800  # the interpreter, or what the test process had when it forked, on top
     assert 0.5 < child.seconds < 30
+    assert 0.7 <= child.cpu_seconds <= min(child.seconds, 5) + 0.1  # one thread that sleeps first
     os.close(held)
 
 
@@ -250,7 +251,7 @@ def tiny_grid(phantom, tmp_path) -> list[str]:
 
 def without_cost(path: Path) -> dict:
     content = json.loads(path.read_text())
-    assert all(content.pop(key) > 0 for key in ("seconds", "evaluation_seconds", "peak_memory_mb"))
+    assert all(content.pop(key) > 0 for key in ("seconds", "cpu_seconds", "evaluation_seconds", "peak_memory_mb"))
     content.pop("commit")  # somebody may commit meanwhile
     return content
 

@@ -38,6 +38,7 @@ def cell(method="baseline", noise="alpha70_beta10", seed=0, dice=(60.0, 70.0, No
     return {
         **{"dataset": "acdc", "preset": "quick", "noise": noise, "alpha": alpha, "beta": beta, "method": method},
         **{"oracle_noise_rate": False, "noise_seed": seed, "training_seed": seed, "seconds": 100.0 + seed},
+        **{"cpu_seconds": 150.0 + seed if method == "baseline" else None},
         **{"peak_memory_mb": 900.0 + seed, "device": "cpu", "threads": 2, "commit": "c" * 40, "version": "0.0.0"},
         "curves": {"epoch": [1.0, 2.0], "val_mean_dice": [0.25, 0.5 + seed / 10]},
         "evaluation": {"results": {model: {"label_centred": numbers, "full_size": numbers} for model in "BL"}},
@@ -136,6 +137,8 @@ def test_tables_by_hand():
 
     cost = {row["method"]: row for row in find(made, "acdc_quick_cost")}
     assert cost["baseline"]["trainings"] == "3" and cost["baseline"]["peak memory / MB"] == "901"
+    assert cost["baseline"]["CPU seconds"] == f"150 \u00b1 {statistics.stdev([150, 151, 150]):.0f} (3)"
+    assert cost["lcm"]["CPU seconds"] == "-"
     assert cost["baseline"]["seconds"] == f"100 \u00b1 {statistics.stdev([100, 101, 100]):.0f} (3)"
 
     notes = {table.name: " ".join(table.notes) for table in made}
