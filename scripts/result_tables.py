@@ -214,7 +214,7 @@ def cost(rows: Sequence[Row], name: str, title: str) -> Table:
     ]
     header = ["method", "device", "threads", "trainings", "seconds", "CPU seconds", "peak memory / MB"]
     notes = [
-        "Seconds: one training, mean \u00b1 standard deviation (number of trainings), by the clock, on a machine busy at times.",
+        "Seconds: one training, mean \u00b1 standard deviation (number of trainings), by the clock.",
         "CPU seconds: of all threads; what the load of the machine changes least. Memory: greatest of the host's.",
     ]
     return Table(f"{name}_cost", f"{title}: cost", header, lines, notes, 3)
