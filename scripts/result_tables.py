@@ -206,7 +206,7 @@ def cost(rows: Sequence[Row], name: str, title: str) -> Table:
     lines = [
         [
             *(method, device, threads, str(len(some))),
-            spread([float(row["seconds"]) for row in some], digits=0),
+            spread(known(some, "seconds"), digits=0),
             spread(known(some, "cpu_seconds"), digits=0),
             f"{max(known(some, 'peak_memory_mb'), default=math.nan):.0f}",
         ]
