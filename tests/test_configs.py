@@ -44,6 +44,8 @@ def test_axes_are_disjoint(one, other):
 @pytest.mark.parametrize("path", sorted((CONFIGS / "methods").glob("*.yaml")), ids=lambda path: path.stem)
 def test_methods_differ_in_nothing_but_the_method(path):
     """Learning rate, seed, epochs and data are the run's; a method's own second network may have a rate of its own."""
+    header = path.read_text().split("\n\n")[0]
+    assert all(re.search(rf"^# {word}: ", header, re.MULTILINE) for word in ("Method", "Source", "Run", "Open"))
     common = {"optimizer", "lr_scheduler", "batch_size", "seed", "split_seed", "split", "cases", "dataset_dir"}
     common |= {"max_epochs", "warmup_epochs", "ramp_end_epoch", "update_every", "val_interval", "shrink"}
     common |= {"augmentation", "train", "validate", "averaging_decay", "batch_dice"}
