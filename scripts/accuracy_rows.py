@@ -12,7 +12,7 @@ from typing import Any
 AVERAGE = "average"
 KEY = ("dataset", "preset", "protocol", "noise", "method", "noise_seed", "training_seed", "model", "structure")
 COLUMNS = (
-    *("dataset", "preset", "protocol", "method", "oracle_noise_rate", "noise", "alpha", "beta"),
+    *("dataset", "preset", "protocol", "method", "oracle_noise", "noise", "alpha", "beta"),
     *("noise_seed", "training_seed", "model", "structure", "dice_per_volume", "dice_per_slice"),
     *("seconds", "cpu_seconds", "peak_memory_mb", "device", "threads", "commit", "version"),
 )
@@ -48,7 +48,7 @@ def rows_of(cell: Mapping[str, Any]) -> list[Row]:
             for structure in volumes:
                 values = {**cell, "protocol": protocol, "model": model, "structure": structure}
                 values |= {"dice_per_volume": volumes[structure], "dice_per_slice": slices[structure]}
-                values["oracle_noise_rate"] = "yes" if cell["oracle_noise_rate"] else "no"
+                values["oracle_noise"] = "yes" if cell["oracle_noise"] else "no"
                 rows.append({name: "" if values[name] is None else str(values[name]) for name in COLUMNS})
     return rows
 

@@ -70,7 +70,7 @@ class Cell:
         return f"data/{self.dataset}/{self.noise}_seed{self.seed}" if self.recipe else None
 
     @property
-    def oracle_noise_rate(self) -> bool:
+    def oracle_noise(self) -> bool:
         """Whether the method is told how much is wrong: an override of its noise rate is not 'auto'."""
         told = {key: value for key, value in self.overrides.items() if NOISE_RATE.fullmatch(key)}
         return any(value != "auto" for value in told.values())

@@ -97,7 +97,7 @@ def plot_learning_curves(cells: Sequence[Mapping[str, Any]], folder: Path) -> li
             seeds = [cell for cell in some if cell["method"] == method]
             points = curve(seeds)
             look = _look(method)
-            label = f"{method}{DAGGER if seeds[0]['oracle_noise_rate'] else ''} ({len(seeds)})"
+            label = f"{method}{DAGGER if seeds[0]['oracle_noise'] else ''} ({len(seeds)})"
             ax.plot(list(points), [statistics.mean(values) for values in points.values()], **look, label=label)
             if len(seeds) > 1:
                 low, high = ([pick(values) for values in points.values()] for pick in (min, max))

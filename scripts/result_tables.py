@@ -103,7 +103,7 @@ class Figures:
         self.rows = rows
         self.published = published
         self.methods = in_order({row["method"] for row in rows})
-        self.oracles = {row["method"] for row in rows if row["oracle_noise_rate"] == "yes"}
+        self.oracles = {row["method"] for row in rows if row["oracle_noise"] == "yes"}
         classes = list(dict.fromkeys(row["structure"] for row in rows if row["structure"] != AVERAGE))
         self.structures = [AVERAGE, *classes] if len(classes) > 1 else classes
         self.noises = sorted(

@@ -151,7 +151,7 @@ class Run(Job):
             "noise": cell.noise,
             **noise_level(cell),
             "method": cell.method,
-            "oracle_noise_rate": cell.oracle_noise_rate,
+            "oracle_noise": cell.oracle_noise,
             "noise_seed": cell.seed,
             "training_seed": cell.seed,
             "definition": cell.definition,

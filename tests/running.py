@@ -20,10 +20,14 @@ TINY = {
     "cleanser#grid_size": 32,
 }
 # After a few seconds of training every prediction is far off, and the practical filter would decline to the end.
+_TINY_FILTER = {"label_filter#options": "{'max_clean_displacement_px': 1000.0, 'min_samples': 8, 'num_components': 2}"}
 TINY_METHOD = {
-    "methods/self_cleansing_practical": {
-        "label_filter#options": "{'max_clean_displacement_px': 1000.0, 'min_samples': 8, 'num_components': 2}"
-    }
+    "methods/self_cleansing_practical": _TINY_FILTER,
+    "methods/co_training": _TINY_FILTER,
+    # Superpixels are refined once the rate has risen and the gap not, and quality needs no 64 channels.
+    "methods/superpixel": {"forget_rate#ramp_epochs": 1, "refinement#patience": 1},
+    "methods/pick_and_learn": {"quality_width": 4},
+    "methods/pick_and_learn_qam": {"quality_width": 4},
 }
 
 

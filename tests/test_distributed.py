@@ -15,7 +15,7 @@ import yaml
 from running import bundle_command, run_bundle
 from test_training import checkpoint, equal, rows
 from tiny import random_bank
-from two_processes import NUM_SAMPLES, updated_bank, validated
+from two_processes import NUM_SAMPLES, started_over, updated_bank, validated
 
 from bundle.self_cleansing import distributed, loader
 from bundle.self_cleansing.label_bank import LabelBank
@@ -145,6 +145,7 @@ def test_two_processes_write_the_labels_of_one(tmp_path):
         found = torch.load(tmp_path / f"process_{rank}.pt", weights_only=True)
         assert equal(expected, found["banks"]), rank
         assert found["dice"] == validated()
+        assert equal(started_over(seed=0), found["over"]), "corrected labels and fresh weights are those of the first"
     assert len(expected[0]["provenance"].unique()) == 3  # believed, kept and renewed labels
     assert expected[0]["packed_pseudo_label"].any() and (expected[0]["changed_epoch"] == 2).any()
 

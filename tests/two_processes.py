@@ -72,6 +72,37 @@ def updated_bank(count: int, may_filter: bool = True) -> dict[str, Tensor]:
     return dict(bank.named_buffers())
 
 
+def started_over(seed: int, may_correct: bool = True) -> dict[str, dict[str, Tensor]]:
+    """Label bank and network after a correction that only the first process can make, from weights of any process."""
+    from types import SimpleNamespace
+
+    from tiny import random_bank
+
+    from bundle.self_cleansing.handlers import History, averaged_network
+    from bundle.self_cleansing.label_bank import LabelBank
+    from bundle.self_cleansing.methods import CorrectAndStartOver, PeerNetworks
+
+    dataset = random_bank((7,))
+    bank = LabelBank(dataset)
+    changed = torch.zeros(7, 2, dtype=torch.bool)
+    changed[2:4, 1] = True
+
+    def correct() -> Tensor:
+        bank.write(slice(None), dataset.labels.bool() ^ changed[..., None, None])
+        return changed
+
+    torch.manual_seed(seed)
+    network = PeerNetworks(torch.nn.Conv2d(1, 2, 3))
+    averaged = averaged_network(network, 0.5)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    best = SimpleNamespace(forget=lambda: None)
+    first_only: Any = correct if may_correct else None
+    handler = CorrectAndStartOver(first_only, 1, network, averaged, optimizer, scheduler, best, bank, History("unused"))
+    handler(SimpleNamespace(state=SimpleNamespace(epoch=1)))
+    return {"bank": dict(bank.named_buffers()), "network": network.first.state_dict()}
+
+
 def validated() -> float:
     """The Dice of 15 random slices of three volumes; both processes have a part of the second."""
     from tiny import random_bank
@@ -92,5 +123,6 @@ if __name__ == "__main__":
     distributed.init_process_group("gloo")
     rank = distributed.get_rank()
     banks = [updated_bank(count, may_filter=rank == 0) for count in NUM_SAMPLES]
-    torch.save({"banks": banks, "dice": validated()}, Path(sys.argv[1]) / f"process_{rank}.pt")
+    found = {"banks": banks, "dice": validated(), "over": started_over(rank, may_correct=rank == 0)}
+    torch.save(found, Path(sys.argv[1]) / f"process_{rank}.pt")
     distributed.destroy_process_group()

@@ -76,4 +76,7 @@ def share_buffers(module: nn.Module) -> None:
     """Overwrite the buffers of `module` by those of the first process. All processes must call it."""
     if world_size() > 1:
         for buffer in module.buffers():
-            dist.broadcast(buffer, src=0)
+            # Copies on the CPU: processes may keep the same buffer on different devices, by their own free memory.
+            shared = buffer.cpu()
+            dist.broadcast(shared, src=0)
+            buffer.copy_(shared)

@@ -81,14 +81,18 @@ class LabelBank(nn.Module):
 
     def pseudo_label(self, index: Tensor | slice = slice(None)) -> Tensor:
         """Return y' of the samples at `index` as uint8 (B, K, H, W) in {0, 1}."""
-        return unpack_bits(self.packed_pseudo_label[index])
+        return unpack_bits(self.packed_pseudo_label[self._here(index)])
 
-    def write(self, index: Tensor | slice, label: Tensor, where: Tensor) -> None:
-        """Set y' of samples `index` to `label` (B, K, H, W) where the flag `where` (B, K) is True."""
-        where = where.to(self.is_set.device)
+    def write(self, index: Tensor | slice, label: Tensor, where: Tensor | None = None) -> None:
+        """Set y' of samples `index` to `label` (B, K, H, W) where the flag `where` (B, K) is True; None: everywhere."""
+        index = self._here(index)
+        where = torch.ones_like(self.is_set[index]) if where is None else where.to(self.is_set.device)
         packed = pack_bits(label).to(self.packed_pseudo_label.device)
         self.packed_pseudo_label[index] = torch.where(where[..., None, None], packed, self.packed_pseudo_label[index])
         self.is_set[index] |= where
+
+    def _here(self, index: Tensor | slice) -> Tensor | slice:
+        return index.to(self.is_set.device) if isinstance(index, Tensor) else index
 
     def record(self, provenance: Tensor, epoch: int) -> None:
         """Store the provenance (N, K) of an update and, where it changed, the epoch."""

@@ -146,9 +146,9 @@ def end_epoch(handler, epoch: int, gap: float) -> None:
 @pytest.mark.parametrize(
     ("gaps", "refined_at"),
     [
-        ([5, 4, 3, 2, 1], 3),  # not while the rate rises, however long the gap has been falling
-        ([1, 2, 3, 4, 5, 6, 5, 4], 8),
-        ([1, 2, 3, 4, 3, 5, 4, 6], None),
+        ([9, 8, 7, 1, 0.9, 0.8], 6),  # the first three, while the rate rises, do not count, however large
+        ([9, 8, 7, 1, 2, 3, 2, 1], 8),
+        ([9, 8, 7, 4, 3, 5, 4, 6], None),
     ],
 )
 def test_labels_are_refined_once_the_gap_stops_growing(gaps, refined_at, tmp_path):
@@ -186,12 +186,12 @@ def test_refinement_against_sorting_all_pixels(tmp_path):
 
 def test_what_the_refinement_remembers_survives_a_checkpoint(tmp_path):
     handler, *_ = refinement(tmp_path)
-    for epoch, gap in enumerate([1.0, 2.0, 3.0, 2.5], 1):
+    for epoch, gap in enumerate([1.0, 2.0, 3.0, 2.5, 2.4], 1):
         end_epoch(handler, epoch, gap)
     other, *_ = refinement(tmp_path)
     other.load_state_dict(handler.state_dict())
     for one in (handler, other):
-        end_epoch(one, 5, 2.5)
+        end_epoch(one, 6, 2.3)
         assert one.refinements == 1
 
 
@@ -217,12 +217,17 @@ def test_disagreement_is_logged_after_the_warm_up(tmp_path):
     second.provenance[:2] = int(Provenance.REJECTED)
     history = History(tmp_path / "history.csv")
     parts = [SimpleNamespace(label_bank=bank, schedule=LabelSchedule(3, 3)) for bank in (first, second)]
-    handler = CoTraining(*parts, history)
+    handler = CoTraining(first=parts[0], second=parts[1], history=history)
     logged = []
     history.log = lambda **numbers: logged.append(numbers)
     for epoch in (2, 3):
         handler(SimpleNamespace(state=SimpleNamespace(epoch=epoch)))
     assert logged == [{"peers_disagree": 0.25}]
+
+
+def test_co_training_needs_its_filters(tmp_path):
+    with pytest.raises(ValueError, match="leave filter_and_cleanse true"):
+        CoTraining(second=SimpleNamespace(), history=History(tmp_path / "history.csv"))
 
 
 class LabelArea(nn.Module):

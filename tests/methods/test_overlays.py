@@ -21,19 +21,14 @@ from bundle.self_cleansing.networks import ResidualUNet
 
 # MONAI's advice about foreign configs; these are our own.
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file:UserWarning")
+CHANGE_LABELS = {"co_seg", "confident_learning", "superpixel", "co_training", "self_cleansing_practical", "lcm"}
 METHODS = sorted(path.stem for path in (ROOT / "configs" / "methods").glob("*.yaml"))
-# Small, and short enough to stop.
-SETTINGS = {
-    "pick_and_learn": {"quality_width": 4},
-    "pick_and_learn_qam": {"quality_width": 4},
-    "ema_early_stopping": {"patience": 1},
-}
 
 
 def train(method: str, **settings: object) -> None:
     """Run the bundle in this process, which saves the imports; the global state it changes is put back."""
-    tiny = {key: yaml.safe_load(value) for key, value in TINY_METHOD.get(f"methods/{method}", {}).items()}
-    overrides = TINY | tiny | SETTINGS.get(method, {}) | settings
+    tiny = {key: yaml.safe_load(str(value)) for key, value in TINY_METHOD.get(f"methods/{method}", {}).items()}
+    overrides = TINY | tiny | settings
     handlers, level, state = logging.root.handlers[:], logging.root.level, torch.get_rng_state()
     deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
     files = [str(ROOT / "configs" / name) for name in ("train.yaml", f"methods/{method}.yaml")]
@@ -49,7 +44,8 @@ def train(method: str, **settings: object) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_two_epochs_leave_the_network_that_inference_needs(method, noisy_phantom, tmp_path):
     run = tmp_path / "run"
-    train(method, dataset_dir=str(noisy_phantom), output_dir=str(run), max_epochs=2)
+    told = {"noisy_image_fraction": 0.3} if method == "co_seg" else {}  # a stage of one epoch leaves none to estimate
+    train(method, dataset_dir=str(noisy_phantom), output_dir=str(run), max_epochs=2, **told)
     rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert all(math.isfinite(float(row["train_loss"])) for row in rows)
@@ -57,8 +53,13 @@ def test_two_epochs_leave_the_network_that_inference_needs(method, noisy_phantom
     for name in ("model_best.pt", "model_last.pt"):
         network = ResidualUNet(1, 3, head_channels)
         network.load_state_dict(torch.load(run / "models" / name, weights_only=True))
-    # What was saved is what was validated last, the averaged network: a rerun of the forward pass is finite.
-    assert torch.isfinite(network.eval()(torch.rand(1, 1, 32, 32))).all()
+    # The last one is what was validated: the averaged network, or its part that is kept.
+    averaged = torch.load(run / "models" / "checkpoint.pt", weights_only=True)["averaged_network"]
+    kept = next(
+        part for part in ("module.first.", "module.segmentation.", "module.") if f"{part}stem.0.weight" in averaged
+    )
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, averaged[kept + name]), name
 
 
 @pytest.mark.parametrize("method", ["co_seg", "jocor"])
@@ -83,7 +84,7 @@ def test_an_oracle_needs_a_simulation(phantom, tmp_path):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_run_of_any_method_resumes_to_the_same_bits(method, noisy_phantom, tmp_path):
     """Killed in the third epoch of four, which for methods of two stages is the first epoch of the second."""
-    settings = {"dataset_dir": noisy_phantom, **SETTINGS.get(method, {}), "patience": "null"}
+    settings = {"dataset_dir": noisy_phantom, "patience": "null"}
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run, unbroken = tmp_path / "run", tmp_path / "unbroken"
     command = bundle_command("training", [f"methods/{method}"], **settings, output_dir=run)
@@ -104,6 +105,8 @@ def test_a_killed_run_of_any_method_resumes_to_the_same_bits(method, noisy_phant
     for part in one:
         assert same(one[part], other[part]), part
     assert (unbroken / "history.csv").read_text() == (run / "history.csv").read_text()
+    if method in CHANGE_LABELS:  # or resuming the labels would not have been tried
+        assert not (one["label_bank"]["provenance"] == 0).all()
 
 
 def same(one, other) -> bool:

@@ -70,7 +70,7 @@ def test_blocks_are_cross_products_and_a_cell_named_twice_is_run_once(tmp_path):
     files = ("train", "datasets/acdc", "methods/baseline", "presets/quick")
     assert one.config_files == tuple(f"configs/{name}.yaml" for name in files)
     assert one.overrides == {"x": 1, "y": 2, "noisy_image_fraction": "oracle"}  # the method's wins
-    assert one.oracle_noise_rate and not cells["a/none/baseline/seed0"].oracle_noise_rate
+    assert one.oracle_noise and not cells["a/none/baseline/seed0"].oracle_noise
     assert one.data_name == "data/a/range_seed1" and cells["a/none/m/seed0"].data_name is None
     assert noise_level(one) == {"alpha": 0.25, "beta": "1-8"}
     assert noise_level(cells["a/paper/m/seed1"]) == {"alpha": 0.7, "beta": "10"}

@@ -37,7 +37,7 @@ def cell(method="baseline", noise="alpha70_beta10", seed=0, dice=(60.0, 70.0, No
     alpha, beta = LEVELS[noise]
     return {
         **{"dataset": "acdc", "preset": "quick", "noise": noise, "alpha": alpha, "beta": beta, "method": method},
-        **{"oracle_noise_rate": False, "noise_seed": seed, "training_seed": seed, "seconds": 100.0 + seed},
+        **{"oracle_noise": False, "noise_seed": seed, "training_seed": seed, "seconds": 100.0 + seed},
         **{"cpu_seconds": 150.0 + seed if method == "baseline" else None},
         **{"peak_memory_mb": 900.0 + seed, "device": "cpu", "threads": 2, "commit": "c" * 40, "version": "0.0.0"},
         "curves": {"epoch": [1.0, 2.0], "val_mean_dice": [0.25, 0.5 + seed / 10]},
@@ -100,7 +100,7 @@ def published(method: str, dice: float, **changes: str) -> dict[str, str]:
 
 
 def test_tables_by_hand():
-    cells = [cell(seed=0), cell(seed=1, dice=(62.0, 70.0, None)), cell(method="co_seg", oracle_noise_rate=True)]
+    cells = [cell(seed=0), cell(seed=1, dice=(62.0, 70.0, None)), cell(method="co_seg", oracle_noise=True)]
     cells += [cell(noise="none", dice=(90.0, 90.0, 90.0)), cell(method="lcm")]
     rows = merge([], (row for one in cells for row in rows_of(one)))
     beside = [

@@ -14,20 +14,22 @@ from .best_model import BestModel
 
 
 class EarlyStopping:
-    """End the training once `patience` epochs have passed since the best one.
+    """End the training after `patience` validations without a better one.
 
     List it after the checkpoint, which also loads what a resumed run has to look at.
 
     Args:
-        best_model: knows the best epoch.
-        patience: in epochs, at least 1; None never stops.
+        best_model: knows the best epoch and how often there is a validation.
+        patience: in validations, at least 1; None never stops.
+        after_epoch: the first stage of a method of two is not to be stopped: it ends after so many epochs; else 0.
     """
 
-    def __init__(self, best_model: BestModel, patience: int | None) -> None:
+    def __init__(self, best_model: BestModel, patience: int | None = None, after_epoch: int = 0) -> None:
         if patience is not None and patience < 1:
-            raise ValueError(f"patience must be at least 1 epoch, or null, got {patience!r}")
+            raise ValueError(f"patience must be at least 1 validation, or null, got {patience!r}")
         self.best_model = best_model
         self.patience = patience
+        self.after_epoch = after_epoch
 
     def attach(self, engine: Engine) -> None:
         if self.patience is not None:
@@ -35,6 +37,8 @@ class EarlyStopping:
             engine.add_event_handler(Events.STARTED, self)  # a run that had stopped is not trained further
 
     def __call__(self, engine: Any) -> None:
-        since, best = engine.state.epoch - self.best_model.best_epoch, self.best_model.best_epoch
-        if self.patience is not None and best > 0 and since >= self.patience:
+        best = self.best_model.best_epoch
+        if self.patience is None or best == 0 or engine.state.epoch <= self.after_epoch:
+            return
+        if (engine.state.epoch - best) // self.best_model.interval >= self.patience:
             engine.terminate()

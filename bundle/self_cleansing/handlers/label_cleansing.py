@@ -51,6 +51,7 @@ class LabelCleansing:
         audit: compares with clean labels, in simulations; never influences training.
         device: of the network.
         batch_size: of the sweep.
+        title: begins each line of the log, where there are several of these.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class LabelCleansing:
         audit: NoiseAudit | None = None,
         device: torch.device | str = "cpu",
         batch_size: int = 32,
+        title: str = "",
     ) -> None:
         if update_every < 1:
             raise ValueError(f"update_every must be at least 1 epoch, got {update_every!r}")
@@ -81,6 +83,7 @@ class LabelCleansing:
         self.audit = audit
         self.device = device
         self.batch_size = batch_size
+        self.title = f"{title}, " if title else ""
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
@@ -100,7 +103,9 @@ class LabelCleansing:
             if first:
                 self.schedule.postpone(self.update_every)
             consequence = "the warm-up goes on" if first else "the last verdicts stay"
-            logger.warning(f"epoch {epoch}: the label filter cannot tell ({outcome.manual.reason}); {consequence}")
+            logger.warning(
+                f"{self.title}epoch {epoch}: the label filter cannot tell ({outcome.manual.reason}); {consequence}"
+            )
             return
         provenance = torch.from_numpy(outcome.provenance)
         bank = self.label_bank
@@ -165,7 +170,7 @@ class LabelCleansing:
         numbers = {f"labels_{kind.name.lower()}": counts[kind].item() / total for kind in Provenance}
         words = ["clean", "kept", "renewed", "left out"]
         line = ", ".join(f"{word} {count}" for word, count in zip(words, counts.tolist(), strict=True))
-        line = f"epoch {epoch}: of {total} labels {line}"
+        line = f"{self.title}epoch {epoch}: of {total} labels {line}"
         if outcome.manual.reason:
             line += f" ({outcome.manual.reason})"
         if self.audit is not None:

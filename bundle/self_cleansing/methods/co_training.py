@@ -87,9 +87,16 @@ class CoTraining:
     Args:
         first, second: the two updates, of the same schedule and period.
         history: gets the share of labels that one network accepts and the other does not.
+
+    Raises:
+        ValueError: without the first one: filtering is switched off.
     """
 
-    def __init__(self, first: LabelCleansing, second: LabelCleansing, history: History) -> None:
+    def __init__(self, second: LabelCleansing, history: History, first: LabelCleansing | None = None) -> None:
+        if first is None:
+            raise ValueError(
+                "co-training is made of two filters; leave filter_and_cleanse true, or choose another method"
+            )
         self.first = first
         self.second = second
         self.history = history

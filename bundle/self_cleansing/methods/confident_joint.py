@@ -17,6 +17,7 @@ al., MICCAI 2020, doi 10.1007/978-3-030-59710-8_70. We differ: probabilities hav
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -86,6 +87,17 @@ def label_histograms(probs: Tensor, label: Tensor) -> Tensor:
     row = torch.arange(classes, device=probs.device)[:, None, None] * 2 + given  # (B, K, H, W)
     index = row * LEVELS + quantise(probs)
     return torch.bincount(index.flatten(), minlength=classes * 2 * LEVELS).reshape(classes, 2, LEVELS)
+
+
+def sum_histograms(batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """Add up `label_histograms` of all (probs, label) in `batches`, at least one: int64 (K, 2, LEVELS)."""
+    total: Tensor | None = None
+    for probs, label in batches:
+        counts = label_histograms(probs, label)
+        total = counts if total is None else total + counts
+    if total is None:
+        raise ValueError("there is no batch to count; check the data set")
+    return total
 
 
 def confident_joint(histograms: Tensor) -> ConfidentJoint:

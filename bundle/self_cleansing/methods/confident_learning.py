@@ -7,16 +7,17 @@ MICCAI 2020.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from ..label_bank import LabelBank
 from ..losses import LabelSchedule
 from ..slice_bank import SliceBank
-from .confident_joint import confident_joint, flag_label_errors, label_histograms
-from .peers import HalfSetTeachers
+from .confident_joint import confident_joint, flag_label_errors, sum_histograms
 from .predictions import predict_batches
 
 
@@ -65,41 +66,34 @@ class FlagByConfidentJoint:
 
     def __init__(
         self,
-        averaged: Any,
+        averaged: AveragedModel,
         dataset: SliceBank,
         label_bank: LabelBank,
         device: torch.device | str = "cpu",
         batch_size: int = 32,
     ) -> None:
-        self.teachers: HalfSetTeachers = averaged.module
+        self.teachers = averaged.module
         self.dataset = dataset
         self.label_bank = label_bank
         self.device = device
         self.batch_size = batch_size
 
-    def predictions(self) -> Any:
-        teachers, device = self.teachers, self.device
-        return predict_batches(teachers, self.dataset, teachers.out_of_sample, device, self.batch_size)
-
     def __call__(self) -> Tensor:
         """Write the labels in force; return in which any pixel was flagged, bool (N, K)."""
-        histograms = [torch.zeros((), dtype=torch.int64)] * 2
-        for index, logits, label in self.predictions():
-            for half, chosen in enumerate(self.halves(index)):
-                counts = label_histograms(torch.sigmoid(logits[chosen]), label[chosen])
-                histograms[half] = histograms[half].to(counts.device) + counts
-        cuts = [confident_joint(counts).cut for counts in histograms]
         changed = torch.zeros(self.dataset.labels.shape[:2], dtype=torch.bool)
-        for index, logits, label in self.predictions():
-            flagged = torch.zeros_like(label, dtype=torch.bool)
-            for chosen, cut in zip(self.halves(index), cuts, strict=True):
-                flagged[chosen] = flag_label_errors(torch.sigmoid(logits[chosen]), label[chosen], cut)
-            changed[index] = flagged.flatten(2).any(dim=2).cpu()
-            everywhere = torch.ones_like(changed[index])
-            self.label_bank.write(index.to(self.label_bank.is_set.device), label.bool() ^ flagged, everywhere)
+        in_second_half = self.teachers.in_second_half.cpu()
+        for half in (~in_second_half, in_second_half):
+            samples = torch.nonzero(half).flatten()
+            joint = confident_joint(sum_histograms((probs, label) for _, probs, label in self.predictions(samples)))
+            for index, probs, label in self.predictions(samples):
+                flagged = flag_label_errors(probs, label, joint.cut)
+                changed[index] = flagged.flatten(2).any(dim=2).cpu()
+                self.label_bank.write(index, label.bool() ^ flagged)
         return changed
 
-    def halves(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Which of the samples at `index` (B,) belong to the first half, and which to the second."""
-        second = self.teachers.in_second_half[index.to(self.teachers.in_second_half.device)]
-        return ~second, second
+    def predictions(self, samples: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield index, probabilities of the teacher that has not seen them, and given labels."""
+        teachers = self.teachers
+        batches = predict_batches(teachers, self.dataset, self.device, self.batch_size, teachers.out_of_sample, samples)
+        for index, logits, label in batches:
+            yield index, torch.sigmoid(logits), label

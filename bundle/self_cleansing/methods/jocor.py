@@ -10,15 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from ..slice_bank import SliceBank
-from .confident_joint import confident_joint, label_histograms
 from .forget_rate import ForgetRate
-from .joint_loss import balanced_mean, joint_loss, keep_small_loss
-from .peers import PeerNetworks
-from .predictions import predict_batches
+from .pixel_selection import balanced_mean, joint_loss, keep_small_loss
 
 
 class JoCoRLoss(nn.Module):
@@ -53,32 +48,3 @@ class JoCoRLoss(nn.Module):
 
     def extra_repr(self) -> str:
         return f"agreement={self.agreement}"
-
-
-class EstimatePixelNoise:
-    """Estimate the share of wrong pixels per class and label value: what the confident joint would prune.
-
-    Args:
-        averaged: the averaged `PeerNetworks`, whose mean probability is taken.
-        dataset: the training samples.
-        device, batch_size: of the predictions.
-    """
-
-    def __init__(
-        self, averaged: Any, dataset: SliceBank, device: torch.device | str = "cpu", batch_size: int = 32
-    ) -> None:
-        self.peers: PeerNetworks = averaged.module
-        self.dataset = dataset
-        self.device = device
-        self.batch_size = batch_size
-
-    def __call__(self) -> Tensor:
-        """Return float32 (K, 2), for label 0 and label 1; 0 where no pixel has that label."""
-        histograms = torch.zeros((), dtype=torch.int64)
-        peers = self.peers
-        predictions = predict_batches(peers, self.dataset, lambda image, _: peers(image), self.device, self.batch_size)
-        for _, logits, label in predictions:
-            counts = label_histograms(torch.sigmoid(logits).mean(dim=1), label)
-            histograms = histograms.to(counts.device) + counts
-        errors, total = confident_joint(histograms).errors, histograms.sum(dim=-1)
-        return (errors / total.clamp(min=1)).float()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,17 +18,14 @@ def fresh_copy(network: nn.Module) -> nn.Module:
     return fresh
 
 
-class PeerNetworks(nn.Module):
-    """Two networks that see the same images. After `stand_alone` only the first one is left.
+class TwoNetworks(nn.Module):
+    """The networks, and whether the second one has done its work.
 
     Args:
         first: the one that is kept for inference.
 
-    Shapes:
-        image (B, C, H, W) -> logits (B, 2, K, H, W), the first network's and the second's; (B, K, H, W) when alone.
-
     Buffers:
-        alone: bool, whether the second network has done its work.
+        alone: bool, whether only the first network is left.
     """
 
     alone: Tensor
@@ -40,25 +36,33 @@ class PeerNetworks(nn.Module):
         self.second = fresh_copy(first)
         self.register_buffer("alone", torch.zeros((), dtype=torch.bool))
 
-    def forward(self, image: Tensor, *_: Any) -> Tensor:
-        if self.alone:
-            return self.first(image)
-        return torch.stack([self.first(image), self.second(image)], dim=1)
-
     def stand_alone(self, weights: dict[str, Tensor]) -> None:
         """Begin anew with the first network, from `weights`."""
         self.first.load_state_dict(weights)
         self.alone.fill_(True)
 
 
-class HalfSetTeachers(PeerNetworks):
-    """Two networks of which each sees the samples of one half of the cases only.
+class PeerNetworks(TwoNetworks):
+    """Both networks see the same images.
+
+    Shapes:
+        image (B, C, H, W) -> logits (B, 2, K, H, W), the first network's and the second's; (B, K, H, W) when alone.
+    """
+
+    def forward(self, image: Tensor) -> Tensor:
+        if self.alone:
+            return self.first(image)
+        return torch.stack([self.first(image), self.second(image)], dim=1)
+
+
+class HalfSetTeachers(TwoNetworks):
+    """Each network sees the samples of one half of the cases only.
 
     The halves are drawn by case, not by slice: neighbouring slices share their anatomy, and a network that has seen one
     would not judge the other out of sample.
 
     Args:
-        first: as in `PeerNetworks`; it sees the first half.
+        first: as in `TwoNetworks`; it sees the first half.
         case_index: int64 (N,), the case of every training sample.
         seed: of the halves.
 
@@ -85,7 +89,7 @@ class HalfSetTeachers(PeerNetworks):
         halves = torch.isin(case_index, cases[order[len(cases) // 2 :]])
         self.register_buffer("in_second_half", halves.to(next(first.parameters()).device))
 
-    def forward(self, image: Tensor, index: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, image: Tensor, index: Tensor) -> Tensor:
         if self.alone:
             return self.first(image)
         return self.each_by(image, self.in_second_half[index.to(self.in_second_half.device)])

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from ..data.whole_file import write_text
 from ..distributed import is_first
@@ -103,13 +104,13 @@ class ExportQuality:
     def __init__(
         self,
         path: str | os.PathLike[str],
-        averaged: Any,
+        averaged: AveragedModel,
         dataset: SliceBank,
         device: torch.device | str = "cpu",
         batch_size: int = 32,
     ) -> None:
         self.path = Path(path)
-        self.quality: QualityNetwork = averaged.module.quality
+        self.quality = averaged.module.quality
         self.dataset = dataset
         self.device = device
         self.batch_size = batch_size
@@ -123,7 +124,7 @@ class ExportQuality:
         def predict(image: Tensor, index: Tensor) -> Tensor:
             return self.quality(image, self.dataset.labels[index].to(image))
 
-        batches = predict_batches(self.quality, self.dataset, predict, self.device, self.batch_size)
+        batches = predict_batches(self.quality, self.dataset, self.device, self.batch_size, predict)
         return torch.cat([score.cpu() for _, score, _ in batches])
 
     def __call__(self, engine: Any) -> None:

@@ -3,21 +3,21 @@
 
 from __future__ import annotations
 
-import logging
+import copy
+from collections.abc import Callable
 from typing import Any
 
-import torch
 from ignite.engine import Engine, Events
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from .. import distributed
-from ..filtering import Provenance
 from ..handlers.best_model import BestModel
 from ..handlers.history import History
 from ..handlers.noise_audit import NoiseAudit
 from ..label_bank import LabelBank
-from .peers import PeerNetworks, fresh_copy
-
-logger = logging.getLogger(__name__)
+from .peers import TwoNetworks, fresh_copy
+from .relabelling import put_in_force
 
 
 class CorrectAndStartOver:
@@ -30,8 +30,7 @@ class CorrectAndStartOver:
     corrects, and all hold its labels.
 
     Args:
-        correct: called without arguments; writes the new labels in force to `label_bank` and returns which changed,
-            bool (N, K).
+        correct: see `put_in_force`.
         stage_epochs: length of the first stage, in [1, max_epochs).
         network: the module in training.
         averaged: its averaged copy.
@@ -44,10 +43,10 @@ class CorrectAndStartOver:
 
     def __init__(
         self,
-        correct: Any,
+        correct: Callable[[], Tensor],
         stage_epochs: int,
-        network: PeerNetworks,
-        averaged: Any,
+        network: TwoNetworks,
+        averaged: AveragedModel,
         optimizer: Any,
         lr_scheduler: Any,
         best_model: BestModel,
@@ -65,8 +64,8 @@ class CorrectAndStartOver:
         self.label_bank = label_bank
         self.history = history
         self.audit = audit
-        self.weights = fresh_copy(network.first).state_dict()
-        self.beginning = optimizer.state_dict(), lr_scheduler.state_dict()
+        self.weights = {name: value.cpu() for name, value in fresh_copy(network.first).state_dict().items()}
+        self.beginning = copy.deepcopy((optimizer.state_dict(), lr_scheduler.state_dict()))
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.check)
@@ -82,23 +81,13 @@ class CorrectAndStartOver:
             )
 
     def __call__(self, engine: Any) -> None:
-        changed = distributed.from_first(self.correct)
-        distributed.share_buffers(self.label_bank)
-        provenance = torch.where(changed, int(Provenance.RENEWED), int(Provenance.MANUAL)).to(torch.uint8)
-        self.label_bank.record(provenance, engine.state.epoch)
-        share = changed.float().mean().item()
-        line = f"epoch {engine.state.epoch}: {int(changed.sum())} of {changed.numel()} labels corrected ({share:.0%})"
-        if self.audit is not None:
-            numbers = self.audit(self.label_bank)
-            self.history.log(**numbers)
-            line += f"; {self.audit.sentence(numbers)}"
-        self.history.log(labels_renewed=share)
-        logger.info("%s; a fresh network starts", line)
+        put_in_force(self.correct, self.label_bank, engine.state.epoch, self.history, self.audit)
         self.start_over()
 
     def start_over(self) -> None:
         """Put weights, optimiser, learning rate, averaging and best epoch back to the beginning."""
-        self.network.stand_alone(self.weights)
+        # Drawn by every process for itself; DDP shares weights when it is made and not again.
+        self.network.stand_alone(distributed.from_first(lambda: self.weights))
         self.optimizer.load_state_dict(self.beginning[0])
         self.lr_scheduler.load_state_dict(self.beginning[1])
         self.averaged.n_averaged.zero_()  # the next update copies the network whole

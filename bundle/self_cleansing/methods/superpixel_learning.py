@@ -7,7 +7,6 @@ MICCAI 2021 (arXiv 2107.10100).
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,22 +14,20 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from .. import distributed
-from ..filtering import Provenance
 from ..handlers.history import History
 from ..handlers.noise_audit import NoiseAudit
 from ..label_bank import LabelBank
 from ..losses import LabelSchedule
 from ..slice_bank import SliceBank
-from .confident_joint import label_histograms
+from .confident_joint import sum_histograms
 from .forget_rate import ForgetRate
-from .joint_loss import balanced_mean, joint_loss, keep_small_loss
-from .peers import PeerNetworks
+from .pixel_selection import balanced_mean, joint_loss, keep_small_loss
 from .predictions import predict_batches
+from .relabelling import put_in_force
 from .superpixels import refine, refine_thresholds, superpixel_mean
-
-logger = logging.getLogger(__name__)
 
 
 class SuperpixelLoss(nn.Module):
@@ -87,7 +84,7 @@ class SuperpixelRefinement:
     """Relabel when the gap between the losses of left-out and chosen pixels has stopped growing.
 
     A label is changed where the mean of both networks over its superpixel contradicts it most, at most as many pixels
-    as the noise rate says. Afterwards less is left out. List it before the checkpoint. Of several processes the first
+    as the forget rate says. Afterwards less is left out. List it before the checkpoint. Of several processes the first
     one relabels, and all hold its labels.
 
     Args:
@@ -106,7 +103,7 @@ class SuperpixelRefinement:
 
     def __init__(
         self,
-        averaged: Any,
+        averaged: AveragedModel,
         loss: SuperpixelLoss,
         dataset: SliceBank,
         label_bank: LabelBank,
@@ -121,7 +118,7 @@ class SuperpixelRefinement:
         device: torch.device | str = "cpu",
         batch_size: int = 32,
     ) -> None:
-        self.peers: PeerNetworks = averaged.module
+        self.peers = averaged.module
         self.loss = loss
         self.dataset = dataset
         self.label_bank = label_bank
@@ -142,6 +139,11 @@ class SuperpixelRefinement:
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
+    def __repr__(self) -> str:
+        """What must be the same when a run is resumed."""
+        names = ("patience", "max_refinements", "decay", "remember_limit")
+        return f"SuperpixelRefinement({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+
     def state_dict(self) -> dict[str, Any]:
         return {"best_gap": self.best_gap, "best_epoch": self.best_epoch, "refinements": self.refinements}
 
@@ -158,17 +160,17 @@ class SuperpixelRefinement:
         rate = self.loss.forget_rate
         if not rate.is_known or self.refinements >= self.max_refinements:
             return
+        # While the rate rises the gap falls, for that reason alone: what is left out becomes less extreme.
+        if epoch <= int(rate.since) + rate.ramp_epochs:
+            return
         if gap > self.best_gap:
             self.best_gap, self.best_epoch = gap, epoch
-        # While the rate still rises the gap does too, for that reason alone.
-        elif epoch >= int(rate.since) + rate.ramp_epochs and epoch - self.best_epoch >= self.patience:
+        elif epoch - self.best_epoch >= self.patience:
             self.refine(epoch)
 
     def refine(self, epoch: int) -> None:
         """Write the refined labels, make them count, and choose more pixels from now on."""
-        changed = distributed.from_first(self.relabel)
-        distributed.share_buffers(self.label_bank)
-        self.label_bank.record(torch.where(changed, int(Provenance.RENEWED), int(Provenance.MANUAL)), epoch)
+        put_in_force(self.relabel, self.label_bank, epoch, self.history, self.audit)
         self.schedule.begin(epoch)
         self.refinements += 1
         self.best_gap = -math.inf
@@ -176,26 +178,16 @@ class SuperpixelRefinement:
         remember = 1 - rate.rate
         limit = torch.tensor(self.remember_limit).to(remember)
         rate.rate.copy_(1 - torch.maximum(remember, torch.minimum(1.1 * remember, limit)))
-        line = f"epoch {epoch}: {int(changed.sum())} of {changed.numel()} labels refined by superpixels"
-        if self.audit is not None:
-            numbers = self.audit(self.label_bank)
-            self.history.log(**numbers)
-            line += f"; {self.audit.sentence(numbers)}"
-        self.history.log(labels_renewed=changed.float().mean().item())
-        logger.info(line)
 
     def relabel(self) -> Tensor:
         """Write the labels in force; return which changed, bool (N, K). Memory does not grow with the data."""
-        histograms = torch.zeros((), dtype=torch.int64)
-        for _, smooth, label in self.smooth_predictions():
-            counts = label_histograms(smooth, label)
-            histograms = histograms.to(counts.device) + counts
+        histograms = sum_histograms((smooth, label) for _, smooth, label in self.smooth_predictions())
         thresholds = refine_thresholds(histograms, self.decay * self.loss.forget_rate.rate)
         changed = torch.zeros(self.dataset.labels.shape[:2], dtype=torch.bool)
         for index, smooth, label in self.smooth_predictions():
             refined = refine(smooth, label, thresholds)
             changed[index] = (refined != label).flatten(2).any(dim=2).cpu()
-            self.label_bank.write(index.to(self.label_bank.is_set.device), refined, torch.ones_like(changed[index]))
+            self.label_bank.write(index, refined)
         return changed
 
     def smooth_predictions(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -203,10 +195,8 @@ class SuperpixelRefinement:
 
         The first refinement corrects the given labels, later ones those in force.
         """
-        peers, bank = self.peers, self.label_bank
-        batches = predict_batches(peers, self.dataset, lambda image, _: peers(image), self.device, self.batch_size)
-        for index, logits, label in batches:
+        for index, logits, label in predict_batches(self.peers, self.dataset, self.device, self.batch_size):
             if self.refinements:
-                label = bank.pseudo_label(index.to(bank.is_set.device)).to(label.device)
+                label = self.label_bank.pseudo_label(index).to(label.device)
             superpixels = self.superpixels[index].to(logits.device)
             yield index, superpixel_mean(torch.sigmoid(logits).mean(dim=1), superpixels), label

@@ -13,8 +13,9 @@ from skimage.segmentation import slic
 from torch import Tensor
 from tqdm import tqdm
 
+from ..distributed import is_first
 from .confident_joint import LEVELS, MIDDLE, quantise
-from .joint_loss import floor_of
+from .pixel_selection import floor_of
 
 
 def slic_superpixels(images: Tensor, segments: int, compactness: float, progress: bool = False) -> Tensor:
@@ -46,7 +47,7 @@ def slic_superpixels(images: Tensor, segments: int, compactness: float, progress
     # half the mean one: up to 4.5 times as many, of which int16 holds those of 4096 segments.
     dtype = torch.int16 if segments <= 4096 else torch.int32
     labels = torch.empty(len(images), *images.shape[2:], dtype=dtype)
-    bar = tqdm(images, desc="superpixels", unit="image", leave=False, disable=not progress)
+    bar = tqdm(images, desc="superpixels", unit="image", leave=False, disable=not (progress and is_first()))
     for index, image in enumerate(bar):
         values = image.cpu().double()
         low, high = values.min(), values.max()

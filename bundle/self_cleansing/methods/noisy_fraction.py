@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of the labels is wrong: given as a number, looked up in a simulation ('oracle'), or estimated ('auto').
+"""How much of the labels is wrong: a number, looked up in a simulation ('oracle'), or to be estimated ('auto').
 
-Co-Seg, JoCoR and superpixel-guided learning need to be told. In their papers the rate is known, which no user of real
-data can match: an 'oracle' has to be asked for by name, and its results marked.
+Co-Seg, JoCoR and superpixel-guided learning need to be told. In their papers the fraction is known, which no user of
+real data can match: an 'oracle' has to be asked for by name, and its results marked.
 """
 
 from __future__ import annotations
@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from .. import distributed
-from ..filtering import fit_mixture
 from ..handlers.noise_audit import NoiseAudit
 
 Setting = float | str | Mapping[str, Any]
@@ -111,18 +108,3 @@ def wrong_pixels(labels: Tensor, clean_labels: Tensor) -> Tensor:
             wrong[:, value] += (chosen & (given != clean)).sum(dim=(0, 2, 3))
             total[:, value] += chosen.sum(dim=(0, 2, 3))
     return (wrong / total.clamp(min=1)).float()
-
-
-def share_of_high(scores: ArrayLike, seed: int = 0) -> float:
-    """Estimate which share of `scores` (N,) belongs to the upper of two groups: 0 if one group explains them as well.
-
-    A mixture of two normal distributions on the logarithms against a single one, by BIC; at most 0.9, so that something
-    is left to train on.
-    """
-    values = np.log(np.asarray(scores, dtype=float).clip(min=1e-6))[:, None]
-    if len(values) < 8 or np.ptp(values) < 1e-3:
-        return 0.0
-    one, two = (fit_mixture(values, components, seed=seed) for components in (1, 2))
-    if one.bic <= two.bic:
-        return 0.0
-    return min(0.9, float(two.weights[-1]))  # components are ordered by their mean

@@ -10,7 +10,8 @@ from ignite.engine import Engine
 
 from bundle.self_cleansing.handlers import History
 from bundle.self_cleansing.methods import EstimateNoise, ForgetRate, image_noise, pixel_noise
-from bundle.self_cleansing.methods.noise_rate import share_of_high, wrong_pixels
+from bundle.self_cleansing.methods.noise_estimate import share_of_high
+from bundle.self_cleansing.methods.noisy_fraction import wrong_pixels
 
 NAMES = ["one", "two"]
 LABELS = torch.zeros(2, 2, 8, 8, dtype=torch.uint8)
@@ -80,6 +81,17 @@ def test_the_share_of_high_scores_is_found(share):
     assert share_of_high(scores) == pytest.approx(share, abs=0.02)
 
 
+def test_a_few_images_that_show_nothing_do_not_make_all_others_noisy():
+    """Clean data: scores of one kind, and a few far lower ones, of slices in which hardly anything is labelled."""
+    rng = np.random.default_rng(1)
+    assert share_of_high(np.exp(np.concatenate([rng.normal(-3.7, 0.5, 970), rng.normal(-7.5, 0.6, 30)]))) == 0
+
+
+@pytest.mark.parametrize("shape", [0.5, 2.0, 20.0])
+def test_a_skewed_group_is_one_group(shape):
+    assert share_of_high(np.random.default_rng(2).gamma(shape, size=2000)) == 0
+
+
 def test_one_group_of_scores_has_no_high_ones():
     assert share_of_high(np.exp(np.random.default_rng(0).normal(0, 1, 500))) == 0
     assert share_of_high(np.full(500, 0.3)) == 0
@@ -107,7 +119,27 @@ def test_an_unknown_rate_rises_once_it_is_learnt_and_survives_a_checkpoint():
 def test_estimation_happens_once_and_never_overrides_a_known_rate(known, tmp_path):
     rate, calls = ForgetRate(known), []
     engine = Engine(lambda engine, _: {"loss": torch.zeros(())})
-    EstimateNoise(rate, lambda: calls.append(engine.state.epoch) or 0.1, 2, History(tmp_path / "h.csv")).attach(engine)
+    history = History(tmp_path / "h.csv")
+    EstimateNoise(rate, lambda: calls.append(engine.state.epoch) or 0.1, 2, 4, history).attach(engine)
     engine.run([0], max_epochs=4)
     assert calls == ([2] if known is None else [])
     assert float(rate.rate) == pytest.approx(0.1 if known is None else 0.3)
+
+
+@pytest.mark.parametrize(("known", "at_epoch", "refused"), [(None, 4, True), (None, 3, False), (0.3, 4, False)])
+def test_an_estimate_that_would_come_too_late_is_refused_before_training(known, at_epoch, refused, tmp_path):
+    trained = []
+    engine = Engine(lambda engine, _: trained.append(engine.state.epoch))
+    EstimateNoise(ForgetRate(known), lambda: 0.1, at_epoch, 4, History(tmp_path / "h.csv")).attach(engine)
+    if refused:
+        with pytest.raises(ValueError, match=r"after 4 epochs \(warmup_epochs\), but is needed in a stage of 4"):
+            engine.run([0], max_epochs=4)
+    else:
+        engine.run([0], max_epochs=4)
+    assert bool(trained) != refused
+
+
+def test_what_a_run_was_told_is_in_its_settings():
+    """A checkpoint's settings hold the loss as text: a run told another fraction must not resume."""
+    shown = {repr(ForgetRate(known)) for known in (None, 0.1, 0.4, torch.tensor([0.1, 0.4]))}
+    assert len(shown) == 4

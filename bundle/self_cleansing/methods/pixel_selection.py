@@ -44,7 +44,7 @@ def joint_loss(first: Tensor, second: Tensor, label: Tensor, agreement_weight: f
     return (1 - agreement_weight) * supervised + agreement_weight * disagreement
 
 
-def keep_small_loss(loss: Tensor, label: Tensor, forget: Tensor, weight: Tensor | None = None) -> Tensor:
+def keep_small_loss(loss: Tensor, label: Tensor, forget: Tensor) -> Tensor:
     """Select all but the pixels of largest loss, per class and given label, over the whole mini-batch.
 
     Exactly floor(forget[k, c] * N) of the N pixels of class k labelled c are dropped (see `floor_of`). Among equal
@@ -54,7 +54,6 @@ def keep_small_loss(loss: Tensor, label: Tensor, forget: Tensor, weight: Tensor 
         loss: float (B, K, H, W), not NaN; no gradient is needed.
         label: any dtype, same shape, foreground where not 0.
         forget: float (K, 2) in [0, 1): the fraction of label 0 and of label 1 to drop.
-        weight: (B, K); labels of weight 0 are neither counted nor selected. None: all take part.
 
     Returns:
         bool (B, K, H, W).
@@ -72,18 +71,14 @@ def keep_small_loss(loss: Tensor, label: Tensor, forget: Tensor, weight: Tensor 
     fractions = forget.double().tolist()
     if not all(0 <= fraction < 1 for row in fractions for fraction in row):
         raise ValueError(f"forget must be in [0, 1), got {fractions}; to drop 30 % of the pixels pass 0.3, not 30")
-    if weight is not None and weight.shape != loss.shape[:2]:
-        raise ValueError(f"weight must be (B, K) = {tuple(loss.shape[:2])}, got {tuple(weight.shape)}")
 
     loss = loss.detach()
     selected = torch.ones_like(loss, dtype=torch.bool)
-    if weight is not None:
-        selected &= (weight > 0)[..., None, None]
     for k, row in enumerate(fractions):
         for c, fraction in enumerate(row):
             if fraction == 0:
                 continue
-            members = selected[:, k] & ((label[:, k] != 0) == bool(c))
+            members = (label[:, k] != 0) == bool(c)
             count = floor_of(fraction, int(members.sum()))
             if count > 0:
                 selected[:, k] &= ~_largest(loss[:, k].masked_fill(~members, -torch.inf), count)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bundle.self_cleansing.methods.joint_loss import balanced_mean, floor_of, joint_loss, keep_small_loss
+from bundle.self_cleansing.methods.pixel_selection import balanced_mean, floor_of, joint_loss, keep_small_loss
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_joint_loss_is_symmetric_and_float32():
     assert joint_loss(first.half(), second.half(), label, 0.65).dtype == torch.float32
 
 
-def slow_selection(loss, label, forget, weight):
+def slow_selection(loss, label, forget):
     selected = torch.zeros_like(loss, dtype=torch.bool)
     batch, classes, height, width = loss.shape
     for k in range(classes):
@@ -84,7 +84,7 @@ def slow_selection(loss, label, forget, weight):
                 for b in range(batch)
                 for i in range(height)
                 for j in range(width)
-                if label[b, k, i, j] == c and weight[b, k] > 0
+                if label[b, k, i, j] == c
             ]
             members.sort(key=lambda at: -loss[at].item())  # stable: among equals the first one first
             for at in members[math.floor(forget[k, c].item() * len(members) + 1e-6) :]:
@@ -93,15 +93,12 @@ def slow_selection(loss, label, forget, weight):
 
 
 @pytest.mark.parametrize("levels", [4, 10_000_000])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_selection_equals_a_slow_sort(levels, weighted, generator):
+def test_selection_equals_a_slow_sort(levels, generator):
     """With four different losses almost all are tied."""
     loss = torch.randint(levels, (4, 2, 7, 6), generator=generator) / levels
     label = (torch.rand(4, 2, 7, 6, generator=generator) < 0.3).float()
     forget = torch.tensor([[0.1, 0.5], [0.0, 0.97]], dtype=torch.float64)
-    weight = torch.tensor([[1.0, 0], [0.5, 1], [0, 1], [1, 1]]) if weighted else torch.ones(4, 2)
-    found = keep_small_loss(loss, label, forget, weight if weighted else None)
-    assert torch.equal(found, slow_selection(loss, label, forget, weight))
+    assert torch.equal(keep_small_loss(loss, label, forget), slow_selection(loss, label, forget))
 
 
 def test_counts_are_exact_in_a_large_batch_of_ties(generator):
@@ -119,11 +116,6 @@ def test_nothing_to_drop_keeps_all(forget):
     """floor(0.09 * 10) = 0 of ten pixels, and none of no pixels of label 1."""
     loss = torch.arange(10.0)[None, None, None]
     assert keep_small_loss(loss, torch.zeros_like(loss), torch.tensor([[forget, 0.9]])).all()
-
-
-def test_left_out_labels_are_not_selected():
-    selected = keep_small_loss(torch.ones(2, 1, 3, 3), torch.zeros(2, 1, 3, 3), torch.zeros(1, 2), torch.zeros(2, 1))
-    assert not selected.any()
 
 
 def test_infinite_losses_are_dropped_first():
@@ -194,8 +186,6 @@ def test_bad_arguments_are_refused():
         keep_small_loss(ones, ones, torch.tensor([[0.1, 30]]))
     with pytest.raises(ValueError, match=r"got \(2,\)"):
         keep_small_loss(ones, ones, torch.zeros(2))
-    with pytest.raises(ValueError, match=r"weight.*\(1, 4\)"):
-        keep_small_loss(ones, ones, torch.zeros(1, 2), torch.ones(1, 4))
     with pytest.raises(ValueError, match=r"\(1, 1, 2, 3\)"):
         keep_small_loss(ones, torch.ones(1, 1, 2, 3), torch.zeros(1, 2))
     with pytest.raises(ValueError, match=r"\(1, 2, 2\)"):

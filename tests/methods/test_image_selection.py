@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from bundle.self_cleansing.methods.co_seg import agreed_correction, corruption_scores, small_loss_images
+from bundle.self_cleansing.methods.image_selection import agreed_correction, corruption_scores, small_loss_images
 
 
 def test_scores_equal_a_slow_loop():
