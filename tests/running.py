@@ -24,8 +24,6 @@ _TINY_FILTER = {"label_filter#options": "{'max_clean_displacement_px': 1000.0, '
 TINY_METHOD = {
     "methods/self_cleansing_practical": _TINY_FILTER,
     "methods/co_training": _TINY_FILTER,
-    # Superpixels are refined once the rate has risen and the gap not, and quality needs no 64 channels.
-    "methods/superpixel": {"forget_rate#ramp_epochs": 1, "refinement#patience": 1},
     "methods/pick_and_learn": {"quality_width": 4},
     "methods/pick_and_learn_qam": {"quality_width": 4},
 }

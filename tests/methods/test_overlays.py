@@ -21,7 +21,8 @@ from bundle.self_cleansing.networks import ResidualUNet
 
 # MONAI's advice about foreign configs; these are our own.
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file:UserWarning")
-CHANGE_LABELS = {"co_seg", "confident_learning", "superpixel", "co_training", "self_cleansing_practical", "lcm"}
+# Superpixels refine too late for four epochs; test_corrections.py has what they remember.
+CHANGE_LABELS = {"co_seg", "confident_learning", "co_training", "self_cleansing_practical", "lcm"}
 METHODS = sorted(path.stem for path in (ROOT / "configs" / "methods").glob("*.yaml"))
 
 
@@ -84,7 +85,7 @@ def test_an_oracle_needs_a_simulation(phantom, tmp_path):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_run_of_any_method_resumes_to_the_same_bits(method, noisy_phantom, tmp_path):
     """Killed in the third epoch of four, which for methods of two stages is the first epoch of the second."""
-    settings = {"dataset_dir": noisy_phantom, "patience": "null"}
+    settings = {"dataset_dir": noisy_phantom}
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run, unbroken = tmp_path / "run", tmp_path / "unbroken"
     command = bundle_command("training", [f"methods/{method}"], **settings, output_dir=run)
