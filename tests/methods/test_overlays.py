@@ -16,6 +16,7 @@ import pytest
 import torch
 import yaml
 from running import ROOT, TINY, TINY_METHOD, bundle_command, run_bundle
+from test_training import checkpoint, equal, rows
 
 from bundle.self_cleansing.networks import ResidualUNet
 
@@ -55,7 +56,7 @@ def test_two_epochs_leave_the_network_that_inference_needs(method, noisy_phantom
         network = ResidualUNet(1, 3, head_channels)
         network.load_state_dict(torch.load(run / "models" / name, weights_only=True))
     # The last one is what was validated: the averaged network, or its part that is kept.
-    averaged = torch.load(run / "models" / "checkpoint.pt", weights_only=True)["averaged_network"]
+    averaged = checkpoint(run)["averaged_network"]
     kept = next(
         part for part in ("module.first.", "module.segmentation.", "module.") if f"{part}stem.0.weight" in averaged
     )
@@ -68,7 +69,7 @@ def test_a_simulation_may_look_the_noise_up(method, noisy_phantom, tmp_path):
     name = "noisy_image_fraction" if method == "co_seg" else "noisy_pixel_fraction"
     settings = {"dataset_dir": str(noisy_phantom), "output_dir": str(tmp_path / "run"), "max_epochs": 2, name: "oracle"}
     train(method, **settings)
-    stored = torch.load(tmp_path / "run" / "models" / "checkpoint.pt", weights_only=True)["loss"]
+    stored = checkpoint(tmp_path / "run")["loss"]
     rate = next(value for key, value in stored.items() if key.endswith("forget_rate.rate"))
     assert (rate > 0).all() and (rate < 1).all()
 
@@ -90,10 +91,7 @@ def test_a_killed_run_of_any_method_resumes_to_the_same_bits(method, noisy_phant
     run, unbroken = tmp_path / "run", tmp_path / "unbroken"
     command = bundle_command("training", [f"methods/{method}"], **settings, output_dir=run)
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
-    while (
-        process.poll() is None
-        and len((run / "history.csv").read_text().splitlines() if (run / "history.csv").exists() else []) < 3
-    ):
+    while len(rows(run)) < 2 and process.poll() is None:
         time.sleep(0.02)
     time.sleep(0.2)
     process.send_signal(signal.SIGKILL)
@@ -101,21 +99,10 @@ def test_a_killed_run_of_any_method_resumes_to_the_same_bits(method, noisy_phant
     for folder, more in ((run, {"resume": "true"}), (unbroken, {})):
         result = run_bundle("training", [f"methods/{method}"], tmp_path, **settings, output_dir=folder, **more)
         assert result.returncode == 0, result.stderr[-3000:]
-    one, other = (torch.load(folder / "models" / "checkpoint.pt", weights_only=True) for folder in (unbroken, run))
+    one, other = checkpoint(unbroken), checkpoint(run)
     assert one.keys() == other.keys()
     for part in one:
-        assert same(one[part], other[part]), part
+        assert equal(one[part], other[part]), part
     assert (unbroken / "history.csv").read_text() == (run / "history.csv").read_text()
     if method in CHANGE_LABELS:  # or resuming the labels would not have been tried
         assert not (one["label_bank"]["provenance"] == 0).all()
-
-
-def same(one, other) -> bool:
-    """Deep equality, bit for bit."""
-    if isinstance(one, torch.Tensor):
-        return one.dtype == other.dtype and torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
