@@ -57,7 +57,7 @@ def counted(args: argparse.Namespace) -> dict[str, Any]:
 def training(args: argparse.Namespace) -> dict[str, Any]:
     plain, compiled = train(args.shrink), train(args.shrink, compile=True) if args.compile else None
     found = {key: plain[key] for key in ("train_vs_bare_loop", "train_vs_monai")}
-    return {**found, "training": {"eager": plain, **({"compiled": compiled} if compiled else {})}}
+    return {**found, "training": {str(plain["size"]): {"eager": plain, **({"compiled": compiled} if compiled else {})}}}
 
 
 def cleansing(args: argparse.Namespace) -> dict[str, Any]:
@@ -137,7 +137,9 @@ def main() -> None:
         found = json.loads(json.dumps(PARTS[part](args)))
         print(f"\n{part} on {name}\n\n| figure | value |\n|---|---|\n" + "\n".join(table(found)), flush=True)
         everything = read_json(args.output) if args.output.is_file() else {}
-        everything.setdefault(name, {}).update(found)
+        here = everything.setdefault(name, {})
+        for key, value in found.items():  # a part measured at one size leaves its figures at another
+            here[key] = {**here.get(key, {}), **value} if isinstance(value, dict) else value
         write_json(args.output, everything)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -208,7 +207,7 @@ def cost(rows: Sequence[Row], name: str, title: str) -> Table:
             *(method, device, threads, str(len(some))),
             spread(known(some, "seconds"), digits=0),
             spread(known(some, "cpu_seconds"), digits=0),
-            f"{max(known(some, 'peak_memory_mb'), default=math.nan):.0f}",
+            f"{max(memory):.0f}" if (memory := known(some, "peak_memory_mb")) else "-",
         ]
         for (method, device, threads), some in groups
     ]

@@ -85,3 +85,9 @@ def test_parts_are_merged_under_the_name_of_the_device(tmp_path, monkeypatch, ca
     (found,) = json.loads(output.read_text()).values()
     assert found == {part: {"rows": [{"seconds": 0.25}]} for part in ("inference", "size")}
     assert "| size.rows.0.seconds | 0.25 |" in capsys.readouterr().out
+    for size in ("64", "128"):
+        monkeypatch.setitem(benchmark.PARTS, "training", lambda args, size=size: {"training": {size: {"ratio": 0.5}}})
+        monkeypatch.setattr(sys, "argv", ["benchmark.py", "training", "--output", str(output)])
+        benchmark.main()
+    (found,) = json.loads(output.read_text()).values()
+    assert found["training"] == {"64": {"ratio": 0.5}, "128": {"ratio": 0.5}} and "inference" in found
