@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ class Failed(Exception):
     """A command of a job ended badly; the text says how."""
 
 
-class Job:
+class Job(ABC):
     """Commands that are run one after the other, each a `Child`; a subclass says which.
 
     Args:
@@ -41,11 +42,11 @@ class Job:
         self.child: Child | None = None
         self.remaining = self.commands()
 
+    @abstractmethod
     def commands(self) -> Iterator[Sequence[str]]:
         """Yield each command when the one before has ended well; what follows the last one concludes the job."""
-        raise NotImplementedError
 
-    def measured(self, child: Child) -> None:
+    def measured(self, child: Child) -> None:  # noqa: B027  (most jobs measure nothing)
         """Called whenever the running child was measured, and once after its end."""
 
     def done(self) -> float:
