@@ -117,7 +117,7 @@ def sweep(
         for index in tqdm(batches, desc="label sweep", unit="batch", leave=False, disable=not progress):
             image = dataset.images[index].to(device).contiguous(memory_format=torch.channels_last)
             label = dataset.labels[index].to(device)
-            pseudo = label_bank.pseudo_label(index.to(label_bank.is_set.device)).to(device)
+            pseudo = label_bank.pseudo_label(index).to(device)
             features = inner.features(image)
             probs = torch.sigmoid(inner.head(features).float()).contiguous()  # planes, as the labels are stored
             region = probs > 0.5

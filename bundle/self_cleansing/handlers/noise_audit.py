@@ -88,7 +88,7 @@ class NoiseAudit:
             if chosen.any():
                 numbers[f"accepted_{kind}"] = (accepted & chosen).sum() / chosen.sum()
         counts = [
-            dice_counts(bank.pseudo_label(index.to(bank.is_set.device)).cpu(), self.clean_labels[index])
+            dice_counts(bank.pseudo_label(index).cpu(), self.clean_labels[index])
             for index in torch.arange(len(self.clean_labels)).split(256)
         ]
         overlap, area, clean_area = torch.cat(counts).double().unbind(dim=2)

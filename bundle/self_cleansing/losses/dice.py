@@ -9,17 +9,20 @@ from torch import Tensor, nn
 SMOOTH = 1e-5
 
 
-def soft_dice_loss(probs: Tensor, label: Tensor) -> Tensor:
+def soft_dice_loss(probs: Tensor, label: Tensor, squared: bool = False) -> Tensor:
     """Return 1 - 2 sum(p y) / (sum p + sum y) per sample and class (Eq. 1).
 
     Args:
         probs: float (B, K, H, W) in [0, 1].
-        label: same shape, in {0, 1}.
+        label: same shape, in [0, 1].
+        squared: sum p^2 and y^2 in the denominator, as V-Net and Co-Seg do.
 
     Returns:
         float (B, K) in [0, 1]. Label and prediction both exactly empty: 0.
     """
     overlap = (probs * label).sum(dim=(2, 3))
+    if squared:
+        probs, label = probs.square(), label.square()
     total = probs.sum(dim=(2, 3)) + label.sum(dim=(2, 3))
     return 1 - (2 * overlap + SMOOTH) / (total + SMOOTH)
 
@@ -48,10 +51,9 @@ class DiceLoss(nn.Module):
             epoch: completed epochs; not used.
         """
         probs = torch.sigmoid(logits)
-        area = probs.square() + label.square() if self.squared else probs + label
         if not self.batch:
-            overlap, total = (probs * label).sum(dim=(2, 3)), area.sum(dim=(2, 3))
-            return ((1 - (2 * overlap + SMOOTH) / (total + SMOOTH)) * weight).sum() / weight.sum().clamp(min=1)
+            return (soft_dice_loss(probs, label, self.squared) * weight).sum() / weight.sum().clamp(min=1)
+        area = probs.square() + label.square() if self.squared else probs + label
         pixels = weight[..., None, None]
         overlap = (probs * label * pixels).sum(dim=(0, 2, 3))
         total = (area * pixels).sum(dim=(0, 2, 3))

@@ -104,7 +104,7 @@ def export_repaired_labels(
         given, relative = Path(item["label"]), _relative(item["label"], root, case)
         members = torch.nonzero(dataset.case_index == number).flatten()
         if replaced[members].any():
-            pseudo_label = label_bank.pseudo_label(members.to(label_bank.is_set.device)).cpu()
+            pseudo_label = label_bank.pseudo_label(members).cpu()
             masks = repaired_masks(item, pseudo_label, replaced[members], preprocessing, names)
             relative = relative if _is_nifti(relative) else relative.with_name(case_name(relative) + ".nii.gz")
             _save(masks, given, folder / relative, names)
