@@ -187,10 +187,7 @@ def heart_bank(samples: int, size: int) -> SliceBank:
     signal = np.einsum("nkhw,k->nhw", masks, [0.6, 0.3, 1.0]) + 0.1 * rng.normal(size=(samples, size, size))
     labels = masks.copy()
     labels[::2] = np.roll(labels[::2], size // 32, axis=2)
-    volume = {
-        "image": torch.from_numpy(signal).movedim(0, -1)[None],
-        "label": torch.from_numpy(labels).movedim(0, -1),
-    }
+    volume = {"image": torch.from_numpy(signal).movedim(0, -1)[None], "label": torch.from_numpy(labels).movedim(0, -1)}
     return SliceBank([{"case": "hearts"}], lambda item: volume, progress=False)
 
 

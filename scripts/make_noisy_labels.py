@@ -319,8 +319,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     try:
         spec = read_recipe(
-            options.recipe,
-            **{key: getattr(options, key) for key in NoiseSpec.__dataclass_fields__ if key != "name"},
+            options.recipe, **{key: getattr(options, key) for key in NoiseSpec.__dataclass_fields__ if key != "name"}
         )
         report = make_noisy_copy(
             options.dataset_dir,

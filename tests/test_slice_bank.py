@@ -14,10 +14,7 @@ def volume(name: str, clean: bool = False) -> dict:
     """Every voxel tells its case and slice: image 100 * case + slice, label on iff the slice is odd."""
     number, depth = int(name[1:]), DEPTHS[name]
     slices = torch.arange(depth, dtype=torch.float64)
-    made = {
-        "image": (100 * number + slices).expand(1, 8, 4, depth),
-        "label": (slices % 2).expand(2, 8, 4, depth),
-    }
+    made = {"image": (100 * number + slices).expand(1, 8, 4, depth), "label": (slices % 2).expand(2, 8, 4, depth)}
     return {**made, "clean_label": 1 - made["label"]} if clean else made
 
 

@@ -197,12 +197,7 @@ def test_a_patient_in_two_parts_is_refused(phantom, tmp_path):
     split += '"test": ["patient002", "patient003", "patient014"], "holdout": []}}'
     (tmp_path / "split.json").write_text(split)
     result = run_bundle(
-        "training",
-        [],
-        tmp_path,
-        dataset_dir=phantom,
-        output_dir=tmp_path / "run",
-        split_file=tmp_path / "split.json",
+        "training", [], tmp_path, dataset_dir=phantom, output_dir=tmp_path / "run", split_file=tmp_path / "split.json"
     )
     assert "patient002" in refused(result)
     assert not (tmp_path / "run").exists()

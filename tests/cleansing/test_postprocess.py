@@ -54,48 +54,22 @@ def test_random_masks_of_every_density_equal_the_slow_loop(seed):
 
 
 def test_a_speck_goes_and_a_pinhole_is_filled_by_hand():
-    before = drawing(
-        "#######..",
-        "#.#####..",
-        "#######..",
-        "........#",
-        "#........",
-    )
-    after = drawing(
-        "#######..",
-        "#######..",
-        "#######..",
-        ".........",
-        ".........",
-    )
+    before = drawing("#######..", "#.#####..", "#######..", "........#", "#........")
+    after = drawing("#######..", "#######..", "#######..", ".........", ".........")
     np.testing.assert_array_equal(postprocess(before), after)
 
 
 def test_foreground_touches_by_corners_and_background_does_not():
-    before = drawing(
-        "#####...",
-        "#####...",
-        ".....#..",
-        "........",
-    )
+    before = drawing("#####...", "#####...", ".....#..", "........")
     np.testing.assert_array_equal(postprocess(before), before)  # 8-connected: the single pixel belongs to the rest
-    leaking = drawing(
-        "######",
-        "######",
-        "#.####",
-        ".#####",
-    )
+    leaking = drawing("######", "######", "#.####", ".#####")
     filled = leaking.copy()
     filled[2, 1] = True  # 4-connected: the corner does not open the hole to the border
     np.testing.assert_array_equal(postprocess(leaking), filled)
 
 
 def test_a_bay_at_the_border_is_no_hole():
-    before = drawing(
-        "######",
-        "######",
-        "##.###",
-    )
+    before = drawing("######", "######", "##.###")
     np.testing.assert_array_equal(postprocess(before), before)
 
 

@@ -79,17 +79,7 @@ def test_a_row_of_the_panel_shows_what_the_bank_holds(tmp_path, dataset):
     bank.record(provenance, epoch=3)
     bank.clean_posterior[5] = 0.25
     handler = RunFigure(
-        *(
-            tmp_path / "figure.png",
-            None,
-            None,
-            dataset,
-            bank,
-            ["square", "half"],
-            None,
-            None,
-            DisplacementFilter(),
-        )
+        *(tmp_path / "figure.png", None, None, dataset, bank, ["square", "half"], None, None, DisplacementFilter())
     )
     prediction = torch.zeros_like(bank.packed_pseudo_label)
     row = handler.panel_sample(5, SimpleNamespace(packed_prediction=prediction))

@@ -11,12 +11,7 @@ from bundle.self_cleansing.losses import BinaryCrossEntropy, DiceLoss, HybridLos
 
 @pytest.mark.parametrize(
     ("warmup", "end", "given"),
-    [
-        (2, 6, [1, 1, 1, 0.75, 0.5, 0.25, 0, 0]),
-        (3, 3, [1, 1, 1, 0, 0]),
-        (1, 2, [1, 1, 0]),
-        (5, 5, [1, 1, 1, 1, 1, 0]),
-    ],
+    [(2, 6, [1, 1, 1, 0.75, 0.5, 0.25, 0, 0]), (3, 3, [1, 1, 1, 0, 0]), (1, 2, [1, 1, 0]), (5, 5, [1, 1, 1, 1, 1, 0])],
 )
 def test_schedule_by_hand(warmup, end, given):
     schedule = LabelSchedule(warmup, end)

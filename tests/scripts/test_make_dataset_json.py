@@ -86,11 +86,7 @@ def test_images_and_labels_may_share_a_folder(tmp_path, script):
 
 @pytest.mark.parametrize(
     ("values", "labels"),
-    [
-        ((0, 255), {"1": "foreground"}),
-        ((0, 1), {"1": "class_1"}),
-        ((0, 5, 2), {"2": "class_2", "5": "class_5"}),
-    ],
+    [((0, 255), {"1": "foreground"}), ((0, 1), {"1": "class_1"}), ((0, 5, 2), {"2": "class_2", "5": "class_5"})],
 )
 def test_label_values_are_looked_up_when_no_names_are_given(tmp_path, script, values, labels):
     png(tmp_path / "images/a.png", range(16))

@@ -30,10 +30,7 @@ SCRIPT = str(ROOT / "scripts" / "run_grid.py")
 GRIDS = sorted((ROOT / "configs" / "grids").glob("*.yaml"))
 SMALL = {
     "datasets": {"a": {"dataset_dir": "data/a", "overlay": "acdc", "preset": "quick", "overrides": {"x": 1, "y": 1}}},
-    "noise": {
-        "paper": {"recipe": "paper_alpha70_beta10"},
-        "range": {"recipe": "co_seg_type1", "alpha": 0.25},
-    },
+    "noise": {"paper": {"recipe": "paper_alpha70_beta10"}, "range": {"recipe": "co_seg_type1", "alpha": 0.25}},
     "methods": {"m": {"overlay": "baseline", "overrides": {"y": 2, "noisy_image_fraction": "oracle"}}},
     "blocks": [
         {"datasets": ["a"], "noise": ["none", "paper"], "methods": ["m", "baseline"], "seeds": [0, 1]},

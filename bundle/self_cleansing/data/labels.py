@@ -85,10 +85,7 @@ def has_channel_axis(meta: Mapping) -> bool:
 
 
 def label_to_channels(
-    label: np.ndarray,
-    label_names: Labels,
-    path: str | os.PathLike,
-    has_channel_axis: bool = True,
+    label: np.ndarray, label_names: Labels, path: str | os.PathLike, has_channel_axis: bool = True
 ) -> np.ndarray:
     """Turn a label of any accepted layout into one binary channel per foreground class.
 

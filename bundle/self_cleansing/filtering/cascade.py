@@ -23,10 +23,7 @@ class Provenance(IntEnum):
 
 
 def cascade(
-    manual_clean: ArrayLike,
-    pseudo_clean: ArrayLike | None = None,
-    *,
-    both_noisy: Provenance = Provenance.RENEWED,
+    manual_clean: ArrayLike, pseudo_clean: ArrayLike | None = None, *, both_noisy: Provenance = Provenance.RENEWED
 ) -> NDArray[np.uint8]:
     """Decide, per label, which one is in force (Sec. 2.2 of the paper).
 

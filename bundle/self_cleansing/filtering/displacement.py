@@ -145,12 +145,7 @@ def displacement_filter(
         return Judgement(posterior > min_posterior, posterior, values, mixture, nearest)
 
     verdicts = decide(
-        features,
-        comparable,
-        missing | unseen,
-        judge,
-        unit=unit,
-        noisy_class_rejects_image=noisy_class_rejects_image,
+        features, comparable, missing | unseen, judge, unit=unit, noisy_class_rejects_image=noisy_class_rejects_image
     )
     if uncompared_is_clean or all(fit.mixture is None for fit in verdicts.fits):
         return verdicts

@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
-from torch import distributed as dist
 
 from ..distributed import world_size
 
