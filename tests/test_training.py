@@ -148,7 +148,9 @@ def test_a_checkpoint_of_other_samples_is_refused(trained, noisy_phantom, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", ["missing label", "other shape", "undeclared value", "nan", "constant", "unreadable"])
+@pytest.mark.parametrize(
+    "fault", ["missing label", "other shape", "undeclared value", "nan", "constant", "unreadable", "4-D", "colour"]
+)
 def test_bad_cases_are_refused_before_anything_is_written(fault, phantom, tmp_path):
     import nibabel as nib
     import numpy as np
@@ -175,11 +177,17 @@ def test_bad_cases_are_refused_before_anything_is_written(fault, phantom, tmp_pa
         nib.save(nib.Nifti1Image(pixels.astype(np.float32), image.affine), image_path)
     elif fault == "constant":
         nib.save(nib.Nifti1Image(np.full_like(pixels, 3.0), image.affine), image_path)
+    elif fault == "4-D":
+        nib.save(nib.Nifti1Image(np.stack([pixels, pixels], axis=-1), image.affine), image_path)
+    elif fault == "colour":
+        colours = np.zeros(pixels.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")])
+        nib.save(nib.Nifti1Image(colours, image.affine), image_path)
     else:
         image_path.write_bytes(image_path.read_bytes()[:1000])
     result = run_bundle("training", [], tmp_path, dataset_dir=data, output_dir=tmp_path / "run")
     sentence = refused(result)
     assert named.name in sentence
+    assert {"4-D": "2 channels", "colour": "is in colour", "undeclared value": "7"}.get(fault, "") in sentence
     assert not (tmp_path / "run").exists()
 
 

@@ -50,7 +50,7 @@ class Evaluation:
         class_names: K names in channel order.
         output_dir: the run's folder, which holds the models.
         device: where to predict.
-        models: name -> file in `output_dir`, each a flat state dict of the network.
+        models: name -> file in `output_dir` or absolute path, each a flat state dict of the network.
 
     Raises:
         FileNotFoundError: at run, if the run's folder or a model is missing.
@@ -119,7 +119,8 @@ class Evaluation:
 
     def load(self) -> dict[str, nn.Module]:
         """Return one network per model in eval mode on the device."""
-        if not self.output_dir.is_dir():
+        in_the_run = any(not Path(file).is_absolute() for file in self.models.values())
+        if in_the_run and not self.output_dir.is_dir():
             raise FileNotFoundError(f"run folder {self.output_dir} does not exist; pass --output_dir of a finished run")
         for name, file in self.models.items():
             if not (self.output_dir / file).is_file():

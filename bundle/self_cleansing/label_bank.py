@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .filtering import Provenance
 
+ALL = slice(None)  # an index of every sample
 _BIT_VALUES = 2 ** torch.arange(7, -1, -1)
 
 
@@ -79,7 +80,7 @@ class LabelBank(nn.Module):
         self.register_buffer("clean_posterior", torch.ones(entries))
         self.to(dataset.labels.device)
 
-    def pseudo_label(self, index: Tensor | slice = slice(None)) -> Tensor:
+    def pseudo_label(self, index: Tensor | slice = ALL) -> Tensor:
         """Return y' of the samples at `index` as uint8 (B, K, H, W) in {0, 1}."""
         return unpack_bits(self.packed_pseudo_label[self._here(index)])
 

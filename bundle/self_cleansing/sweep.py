@@ -14,7 +14,7 @@ from tqdm import tqdm
 from . import distributed
 from .cleansing import check_grid, cleanse, postprocess
 from .filtering import Areas, compare_areas
-from .label_bank import LabelBank, pack_bits, unpack_bits
+from .label_bank import ALL, LabelBank, pack_bits, unpack_bits
 from .losses import soft_dice_loss
 from .slice_bank import SliceBank
 
@@ -74,11 +74,11 @@ class Sweep:
     packed_candidate: Tensor
     found: Tensor
 
-    def prediction(self, index: Tensor | slice = slice(None)) -> Tensor:
+    def prediction(self, index: Tensor | slice = ALL) -> Tensor:
         """The predicted masks of the samples at `index`, uint8 (B, K, H, W)."""
         return unpack_bits(self.packed_prediction[index])
 
-    def candidate(self, index: Tensor | slice = slice(None)) -> Tensor:
+    def candidate(self, index: Tensor | slice = ALL) -> Tensor:
         """The cleanser's masks of the samples at `index`, uint8 (B, K, H, W)."""
         return unpack_bits(self.packed_candidate[index])
 

@@ -142,7 +142,7 @@ def test_malformed_label_declarations_are_refused(tmp_path, labels, message):
     ("training", "error", "message"),
     [
         (None, ValueError, 'must have a list "training"'),
-        (["im/a.nii"], ValueError, "every entry of \"training\".*got 'im/a.nii'"),
+        (["im/a.nii"], ValueError, "every entry of 'training'.*got 'im/a.nii'"),
         ([{"image": ["im/a.nii", "im/b.nii"], "label": "la/a.nii"}], ValueError, "with one file each"),
         ([{"image": "../secret.nii", "label": "la/a.nii"}], ValueError, r"image \.\./secret\.nii.*lies outside"),
         ([{"image": "im/a.nii", "label": "/etc/hosts"}], ValueError, "label /etc/hosts .*lies outside"),

@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -146,10 +149,12 @@ def test_the_label_map_takes_the_highest_class_above_one_half():
 
 
 def test_image_files_lists_images_and_says_what_is_missing(tmp_path):
-    for name in ("b.nii.gz", "a.nii", "a_gt.nii", "p_4d.nii.gz", "note.txt", ".hidden.nii"):
+    for name in ("b.nii.gz", "a.nii"):
+        nib.save(nib.Nifti1Image(np.zeros((4, 4, 2, 1), np.uint8), np.eye(4)), tmp_path / name)
+    for name in ("a_gt.nii", "p_4d.nii.gz", "note.txt", ".hidden.nii"):
         (tmp_path / name).touch()
     assert [Path(item["image"]).name for item in image_files(tmp_path)] == ["a.nii", "b.nii.gz"]
-    assert image_files(tmp_path / "p_4d.nii.gz") == [{"image": str(tmp_path / "p_4d.nii.gz")}]
+    assert image_files(tmp_path / "a.nii") == [{"image": str(tmp_path / "a.nii")}]
     (tmp_path / "b.nii").touch()
     with pytest.raises(ValueError, match=r"b\.nii and .*b\.nii\.gz would get one name"):
         image_files(tmp_path)
@@ -158,6 +163,63 @@ def test_image_files_lists_images_and_says_what_is_missing(tmp_path):
         image_files(tmp_path / "empty")
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         image_files(tmp_path / "nowhere")
+
+
+COLOUR = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+
+
+@pytest.mark.parametrize(
+    ("voxels", "message"),
+    [
+        (np.zeros((4, 4, 3, 5), np.uint8), r"series\.nii\.gz has shape 4x4x3x5, one volume .* is needed; split"),
+        (np.zeros((4, 4, 3), COLOUR), r"series\.nii\.gz is in colour \(R, G, B per voxel\); convert it to one gray"),
+        (None, r"series\.nii\.gz cannot be read: it is damaged or no NIfTI"),
+    ],
+    ids=["4-D", "RGB", "damaged"],
+)
+def test_what_cannot_be_segmented_is_refused_before_anything_is_written(voxels, message, elsewhere):
+    """Also the good volume that comes first in the folder leaves no result behind."""
+    (elsewhere / "in").mkdir()
+    nib.save(nib.Nifti1Image(np.ones((16, 16, 2), np.float32), np.eye(4)), elsewhere / "in" / "a.nii.gz")
+    if voxels is None:
+        (elsewhere / "in" / "series.nii.gz").write_bytes(b"no NIfTI at all")
+    else:
+        nib.save(nib.Nifti1Image(voxels, np.eye(4)), elsewhere / "in" / "series.nii.gz")
+    with pytest.raises(ValueError, match=message):
+        image_files(elsewhere / "in")
+    torch.save(ResidualUNet(1, 3).state_dict(), elsewhere / "model.pt")
+    command = [sys.executable, "-m", "monai.bundle", "run", "inference"]
+    settings = {"config_file": ROOT / "configs" / "inference.yaml", "bundle_root": ROOT, "device": "cpu"}
+    settings |= {"dataset_dir": elsewhere / "in", "output_dir": elsewhere / "out", "checkpoint": elsewhere / "model.pt"}
+    options = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    result = subprocess.run([*command, *options], capture_output=True, text=True)
+    assert result.returncode != 0
+    assert re.search(f"error: .*{message}", result.stderr)
+    assert not (elsewhere / "out").exists()
+
+
+def test_slices_lie_across_the_thick_axis_of_a_file_of_any_layout(elsewhere):
+    """The same heart, stored with its slices first, is segmented as the same voxels."""
+    rng = np.random.default_rng(0)
+    voxels = rng.normal(100, 20, (40, 48, 3)).astype(np.float32)
+    affine = affines()["oblique"]
+    (elsewhere / "in").mkdir()
+    nib.save(nib.Nifti1Image(voxels, affine), elsewhere / "in" / "last.nii.gz")
+    first = nib.Nifti1Image(np.moveaxis(voxels, 2, 0), affine[:, [2, 0, 1, 3]])
+    nib.save(first, elsewhere / "in" / "first.nii.gz")
+    torch.manual_seed(0)
+    torch.save(ResidualUNet(1, 3).state_dict(), elsewhere / "model.pt")
+    workflow = inference(
+        dataset_dir=str(elsewhere / "in"), output_dir=str(elsewhere / "out"), checkpoint=str(elsewhere / "model.pt"),
+        patch_size=32, network_size=16,
+    )  # fmt: skip
+    workflow.run()
+    results = {name: nib.load(elsewhere / "out" / f"{name}_seg.nii.gz") for name in ("last", "first")}
+    assert np.asanyarray(results["last"].dataobj).any()
+    np.testing.assert_array_equal(
+        np.moveaxis(np.asanyarray(results["first"].dataobj), 0, 2), np.asanyarray(results["last"].dataobj)
+    )
+    np.testing.assert_allclose(results["first"].affine, first.affine, atol=1e-4)
 
 
 def affines() -> dict[str, np.ndarray]:

@@ -94,6 +94,14 @@ def test_without_a_label_the_image_alone_is_checked(tmp_path, rng):
         CheckCased()({"image": image + torch.rand_like(image)})
 
 
+def test_an_image_needs_the_channels_the_network_takes():
+    colour = {"image": torch.rand(3, 4, 4), "label": torch.zeros(1, 4, 4)}
+    with pytest.raises(ValueError, match="in memory> has 3 channels, this network takes 1; convert a colour picture"):
+        CheckCased()(colour)
+    CheckCased(channels=3)(colour)
+    CheckCased(channels=None)(colour)
+
+
 def test_tensors_without_metadata_are_checked_too():
     image = torch.rand(1, 4, 4)
     CheckCased()({"image": image, "label": torch.zeros(1, 4, 4)})

@@ -12,16 +12,22 @@ import numpy as np
 AFFINE_TOLERANCE_VOXELS = 0.1  # headers round: 32-bit floats, or a quaternion beside a matrix
 
 
-def check_image(image: np.ndarray, path: str | os.PathLike) -> None:
+def check_image(image: np.ndarray, path: str | os.PathLike, channels: int | None = None) -> None:
     """Refuse an image that a network cannot learn from.
 
     Args:
         image: float (C, ...), any scale.
         path: names the file in errors.
+        channels: how many the network takes; None: any number.
 
     Raises:
-        ValueError: if the image has no pixel, a NaN or infinite value, or one value only.
+        ValueError: if the image has another number of channels, no pixel, a NaN or infinite value, or one value only.
     """
+    if channels is not None and len(image) != channels:
+        raise ValueError(
+            f"image {path} has {len(image)} channels, this network takes {channels}; "
+            "convert a colour picture to gray, or split a series of volumes (4-D) into one file each"
+        )
     if image.size == 0:
         raise ValueError(f"image {path} has no pixels (shape {image.shape}); take it out of the data set")
     low, high = image.min(), image.max()  # NaN and infinity reach one of them

@@ -95,7 +95,7 @@ def msd_label_names(dataset_dir: str | os.PathLike) -> dict[int, str]:
 def _case(root: Path, section: str, entry: object) -> dict:
     if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("image", "label")):
         raise ValueError(
-            f'every entry of "{section}" in {root / DATASET_JSON} must be {{"image": path, "label": path}} '
+            f"every entry of {section!r} in {root / DATASET_JSON} must be {{'image': path, 'label': path}} "
             f"with one file each, got {entry!r:.120}"
         )
     image, label = (_inside(root, entry[key], key) for key in ("image", "label"))

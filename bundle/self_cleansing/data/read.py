@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import cast
 
+import nibabel as nib
 from monai.data import MetaTensor
 from monai.transforms import EnsureChannelFirst, LoadImage
 
@@ -42,11 +43,22 @@ def read_file(path: str | os.PathLike) -> MetaTensor:
     except MemoryError:
         raise
     except Exception as error:  # readers raise what they like: EOFError, OSError, ImageFileError, RuntimeError ...
+        check_gray(path)
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise ValueError(
             f"{path} cannot be read: the file is damaged, incomplete or not in the format of its extension ({reason}); "
             "copy it again from its source or take it out of the data set"
         ) from error
+
+
+def check_gray(path: str | os.PathLike) -> None:
+    """Raise ValueError if a file is a NIfTI in colour, by its header; any other file passes."""
+    try:
+        fields = nib.load(path).header.get_data_dtype().names
+    except Exception:  # no NIfTI, or damaged: not for this function to say
+        return
+    if fields is not None:
+        raise ValueError(f"{path} is in colour ({', '.join(fields)} per voxel); convert it to one gray value per voxel")
 
 
 def clear_error(exception: Exception, item: Mapping[str, object] | None = None) -> Exception:

@@ -12,5 +12,6 @@ from .export_labels import ExportRepairedLabels as ExportRepairedLabels
 from .history import History as History
 from .label_cleansing import LabelCleansing as LabelCleansing
 from .noise_audit import NoiseAudit as NoiseAudit
+from .progress import InferenceProgress as InferenceProgress
 from .progress import TrainingProgress as TrainingProgress
 from .run_figure import RunFigure as RunFigure

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One bar for the whole training, with the time left."""
+"""One bar for a whole training, or for all volumes of an inference, with the time left."""
 
 from __future__ import annotations
 
+import logging
+import os
 from typing import Any
 
 from ignite.engine import Engine, Events
@@ -10,6 +12,8 @@ from tqdm import tqdm
 
 from ..distributed import is_first
 from .history import History
+
+logger = logging.getLogger(__name__)
 
 FORMAT = "{desc}: {percentage:3.0f}%|{bar}| epoch {n:.1f}/{total} [{elapsed}<{remaining}{postfix}]"
 
@@ -64,3 +68,30 @@ class TrainingProgress:
         if self.bar is not None:
             self.bar.close()
         raise error
+
+
+class InferenceProgress:
+    """Show how many images are segmented, and the time left, on standard error; at the end, where the results lie.
+
+    Args:
+        output_dir: named at the end.
+    """
+
+    def __init__(self, output_dir: str | os.PathLike[str]) -> None:
+        self.output_dir = output_dir
+        self.bar: Any = None
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self.close)
+
+    def start(self, engine: Any) -> None:
+        self.bar = tqdm(total=engine.state.epoch_length, desc="segmenting", unit="image")
+
+    def __call__(self, engine: Any) -> None:
+        self.bar.update()
+
+    def close(self, engine: Any) -> None:
+        self.bar.close()
+        logger.info("%d images segmented, results in %s", engine.state.epoch_length, self.output_dir)

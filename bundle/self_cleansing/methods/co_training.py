@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..filtering import Provenance
 from ..handlers.history import History
 from ..handlers.label_cleansing import LabelCleansing
-from ..label_bank import LabelBank
+from ..label_bank import ALL, LabelBank
 from ..losses import HybridLoss
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class SwappedBanks(nn.Module):
         """Whether y' takes part in the loss, bool (N, 2 K), likewise."""
         return torch.cat([self.second.takes_part, self.first.takes_part], dim=1)
 
-    def pseudo_label(self, index: Tensor | slice = slice(None)) -> Tensor:
+    def pseudo_label(self, index: Tensor | slice = ALL) -> Tensor:
         """Return the labels in force, uint8 (B, 2 K, H, W), likewise."""
         return torch.cat([self.second.pseudo_label(index), self.first.pseudo_label(index)], dim=1)
 

@@ -19,12 +19,13 @@ from ..data.labels import Labels, class_names, has_channel_axis, label_to_channe
 class CheckCased(MapTransform):
     """Refuse a case that cannot be trained on; the data pass unchanged.
 
-    The image must be finite and not constant, and the label must have the image's spatial shape and affine; a plain
-    tensor (no metadata) is spared the affine.
+    The image must have the channels that the network takes, be finite and not constant, and the label must have the
+    image's spatial shape and affine; a plain tensor (no metadata) is spared the affine.
 
     Args:
         image_key: MetaTensor (C, H, W) or (C, H, W, D), float.
         label_key: MetaTensor (C, H, W) or (C, H, W, D), any layout that `LabelToChannelsd` takes.
+        channels: C of the image; None: any.
         allow_missing_keys: if True, a case without label is checked for its image alone (inference).
 
     Raises:
@@ -32,16 +33,23 @@ class CheckCased(MapTransform):
         KeyError: at call, if a key is missing and allow_missing_keys is False.
     """
 
-    def __init__(self, image_key: str = "image", label_key: str = "label", allow_missing_keys: bool = False) -> None:
+    def __init__(
+        self,
+        image_key: str = "image",
+        label_key: str = "label",
+        channels: int | None = 1,
+        allow_missing_keys: bool = False,
+    ) -> None:
         super().__init__([image_key, label_key], allow_missing_keys)
         self.image_key = image_key
         self.label_key = label_key
+        self.channels = channels
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         case = dict(data)
         present = list(self.key_iterator(case))
         if self.image_key in present:
-            check_image(_numpy(case[self.image_key]), _file_name(case, self.image_key))
+            check_image(_numpy(case[self.image_key]), _file_name(case, self.image_key), self.channels)
         if len(present) == 2:
             image, label = case[self.image_key], case[self.label_key]
             check_same_grid(
@@ -71,12 +79,7 @@ class LabelToChannelsd(MapTransform):
         ValueError: at construction for malformed label_names; at call for values outside the declared classes.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        label_names: Labels,
-        allow_missing_keys: bool = False,
-    ) -> None:
+    def __init__(self, keys: KeysCollection, label_names: Labels, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.label_names = class_names(label_names)
 
