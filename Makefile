@@ -1,5 +1,6 @@
 # make demo: train on a generated phantom, with and without cleansing, and print the comparison.
 # make test: run the test suite. Both set everything up by themselves in .venv.
+# make monai-label: make the environment of MONAI Label. make monai-label-test: test the bundle in it (minutes).
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -9,7 +10,7 @@ QUICK := configs/presets/quick.yaml
 # The phantom is small: smaller batches make more updates of an epoch. 20 epochs keep the demo below ten minutes.
 OPTIONS := --batch_size 8 --max_epochs 20
 
-.PHONY: demo test slow clean-demo
+.PHONY: demo test slow monai-label monai-label-test clean-demo
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -23,7 +24,14 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
 
 slow: $(INSTALLED)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m 'slow and not monai_label'
+
+# MONAI Label needs other versions than the bundle: an environment of its own, in .venv-monai-label.
+monai-label:
+	PYTHON=$(PYTHON) scripts/monai_label/install.sh
+
+monai-label-test: $(INSTALLED) monai-label
+	$(BIN)/python -m pytest -m monai_label tests/monai_label
 
 data/phantom: | $(INSTALLED)
 	$(BIN)/python scripts/make_phantom.py --output_dir $@

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.self_cleansing.run_folder import claim_output_dir, write_run_record
+from bundle.self_cleansing.run_folder import claim_output_dir, next_run_folder, write_run_record
 
 
 def run_in(folder: Path, *names: str) -> Path:
@@ -24,6 +24,14 @@ def test_a_free_folder_is_claimed_without_writing_anything(tmp_path):
     claim_output_dir(run_in(tmp_path / "other", "notes.txt"))
     assert not (tmp_path / "new").exists()
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["notes.txt"]
+
+
+def test_the_next_run_gets_the_first_free_number_and_nothing_is_made(tmp_path):
+    assert next_run_folder(tmp_path / "runs") == str(tmp_path / "runs" / "run_001")
+    assert not (tmp_path / "runs").exists()
+    for name in ("run_001", "run_003"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    assert next_run_folder(tmp_path / "runs") == str(tmp_path / "runs" / "run_002")
 
 
 @pytest.mark.parametrize("name", ["models/checkpoint.pt", "history.csv"])

@@ -74,6 +74,16 @@ def test_an_empty_list_is_refused():
         SliceBank([], lambda item: item)
 
 
+def test_a_list_that_stands_in_for_an_empty_one_is_used_only_then(caplog):
+    def read(item):
+        return volume(item["case"])
+
+    others = items()[:2]
+    assert SliceBank([], read, if_empty=others, progress=False).cases == ["p2", "p10"]
+    assert "no case to validate on" in caplog.text
+    assert SliceBank(items()[2:], read, if_empty=others, progress=False).cases == ["p1"]
+
+
 def test_a_case_twice_is_refused_before_anything_is_read():
     data = [{"image": "/one/scan.nii"}, {"image": "/one/other.nii"}, {"image": "/two/scan.nii.gz"}]
     with pytest.raises(ValueError, match="'scan' occurs twice"):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,17 @@ def claim_output_dir(output_dir: str | os.PathLike[str], resume: bool = False) -
         NotADirectoryError: `output_dir` is a file.
     """
     from_first(lambda: _check_output_dir(Path(output_dir), resume))
+
+
+def next_run_folder(parent: str | os.PathLike[str]) -> str:
+    """Name a folder for a run that is given none: the first of <parent>/run_001, run_002, ... that does not exist.
+
+    Nothing is made. Of several processes the first one looks, and all get its answer.
+    """
+    numbers = itertools.count(1)
+    return from_first(
+        lambda: next(str(folder) for number in numbers if not (folder := Path(parent) / f"run_{number:03d}").exists())
+    )
 
 
 def _check_output_dir(folder: Path, resume: bool) -> None:

@@ -62,6 +62,7 @@ class SliceBank(Dataset):
         device: of the training.
         progress: show a progress bar on standard error.
         in_step: all processes of a training make this bank; then the first one writes the files for all.
+        if_empty: stands in for `data` if that is empty: MONAI Label divides one or two cases so that none validates.
 
     Attributes:
         images: float32 (N, C, H, W).
@@ -84,7 +85,11 @@ class SliceBank(Dataset):
         device: torch.device | str = "cpu",
         progress: bool = True,
         in_step: bool = True,
+        if_empty: Sequence[Mapping[str, Any]] = (),
     ) -> None:
+        if len(data) == 0 and len(if_empty) > 0:
+            logger.warning("no case to validate on: the training cases are used, too few are labelled to be divided")
+            data = if_empty
         if len(data) == 0:
             raise ValueError("the data list has no case; check --dataset_dir and the split file")
         self.cases = [case_name(item) for item in data]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from monai.data import load_decathlon_datalist
 
-from bundle.self_cleansing.data import clean_items, find_cases, label_names, training_items
+from bundle.self_cleansing.data import clean_items, find_cases, known_cases, label_names, training_items
 
 SHARED = Path(os.environ.get("SELF_CLEANSING_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -224,3 +224,19 @@ def test_a_linked_patient_folder_counts(tmp_path):
     (tmp_path / "patient001").symlink_to(SHARED / "acdc/training/patient001")
     shutil.copytree(SHARED / "acdc/training/patient002", tmp_path / "patient002")
     assert len(find_cases(tmp_path)) == 4
+
+
+def test_known_cases_are_those_of_the_list_and_the_rest(tmp_path):
+    for number in (1, 2, 3):
+        name = f"patient{number:03d}"
+        touch(tmp_path / "data", *(f"{name}/{name}_frame01{suffix}.nii.gz" for suffix in ("", "_gt")))
+    one, two, three = find_cases(tmp_path / "data")
+    known = known_cases([{"image": three["image"]}, {"image": one["image"], "label": "x"}], tmp_path / "data")
+    assert known == {"trained": [three, one], "others": [two]}
+
+
+@pytest.mark.parametrize("data_set", ["nowhere", "data"])
+def test_a_list_of_foreign_images_has_no_known_cases(tmp_path, data_set):
+    touch(tmp_path / "data", "patient001/patient001_frame01.nii.gz", "patient001/patient001_frame01_gt.nii.gz")
+    known = known_cases([{"image": str(tmp_path / "studies" / "a.nii.gz")}], tmp_path / data_set)
+    assert known == {"trained": [], "others": []}

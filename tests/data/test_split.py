@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.self_cleansing.data import PARTS, find_cases, split_cases
+from bundle.self_cleansing.data import PARTS, SplitOnDemand, find_cases, split_cases
 
 SHARED = Path(os.environ.get("SELF_CLEANSING_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -176,3 +176,19 @@ def test_the_standard_split_of_real_acdc_has_55_10_15_patients():
     split = split_cases(find_cases(SHARED / "acdc"))
     assert [len(patients(split)[part]) for part in PARTS] == [55, 10, 15, 0]  # its last four of a block are kept back
     assert [len(split[part]) for part in PARTS] == [110, 20, 30, 0]
+
+
+def test_a_split_on_demand_is_that_of_the_cases_and_looks_only_when_asked(tmp_path):
+    split = SplitOnDemand(tmp_path / "nowhere", seed=3)
+    assert list(split) == list(PARTS) and len(split) == len(PARTS)
+    with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
+        split["train"]
+    for number in (1, 2, 3, 12, 14):
+        folder = tmp_path / "data" / f"patient{number:03d}"
+        folder.mkdir(parents=True)
+        for suffix in ("", "_gt"):
+            (folder / f"{folder.name}_frame01{suffix}.nii.gz").touch()
+    split = SplitOnDemand(tmp_path / "data", seed=3)
+    assert dict(split) == split_cases(find_cases(tmp_path / "data"), seed=3)
+    with pytest.raises(KeyError, match="tset"):
+        split["tset"]

@@ -5,6 +5,7 @@ from .acdc import ACDC_LABEL_NAMES as ACDC_LABEL_NAMES
 from .acdc import acdc_cases as acdc_cases
 from .cases import clean_items as clean_items
 from .cases import find_cases as find_cases
+from .cases import known_cases as known_cases
 from .cases import label_names as label_names
 from .cases import training_items as training_items
 from .checks import check_image as check_image
@@ -19,4 +20,5 @@ from .msd import msd_label_names as msd_label_names
 from .read import clear_error as clear_error
 from .read import read_file as read_file
 from .split import PARTS as PARTS
+from .split import SplitOnDemand as SplitOnDemand
 from .split import split_cases as split_cases

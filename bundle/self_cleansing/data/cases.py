@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from .acdc import ACDC_LABEL_NAMES, acdc_cases
 from .msd import DATASET_JSON, msd_cases, msd_label_names
@@ -88,6 +90,28 @@ def clean_items(cases: list[dict]) -> list[dict]:
         New dicts with the keys of `training_items`, in the same order; empty for an empty list.
     """
     return training_items([case | {"label": case.get("clean_label", case["label"])} for case in cases])
+
+
+def known_cases(data: Sequence[Mapping[str, Any]], dataset_dir: str | os.PathLike) -> dict[str, list[dict]]:
+    """What a data set knows of the cases that are trained on, and its other cases.
+
+    Args:
+        data: the training cases: `image` paths.
+        dataset_dir: the data folder.
+
+    Returns:
+        {"trained": the cases of `data` as `find_cases` gives them, in the order of `data`; "others": the rest}. Both
+        are empty where `data` are not of this data set, or there is none: MONAI Label trains on a list of its own.
+    """
+    images = [os.path.abspath(item["image"]) for item in data]
+    try:
+        cases = {case["image"]: case for case in find_cases(dataset_dir)}
+    except (FileNotFoundError, ValueError):
+        cases = {}
+    if not cases.keys() >= set(images):
+        return {"trained": [], "others": []}
+    others = [case for image, case in cases.items() if image not in set(images)]
+    return {"trained": [cases[image] for image in images], "others": others}
 
 
 def _folder(dataset_dir: str | os.PathLike) -> Path:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
 from ..distributed import is_first
+from .cases import find_cases
 from .json_file import read_json, write_json
 
 logger = logging.getLogger(__name__)
@@ -25,6 +27,37 @@ ACDC_PATIENT = re.compile(r"patient(\d{3})")
 ACDC_BLOCK = 20
 ACDC_LAST_TRAINING_PATIENT = 100
 ACDC_BLOCK_PARTS = ("train",) * 11 + ("validation",) * 2 + ("test",) * 3  # the other four: holdout
+
+
+class SplitOnDemand(Mapping[str, list[dict]]):
+    """The parts of a data set: `split_cases` of `find_cases`, made when a part is first asked for.
+
+    MONAI Label brings lists of its own and no data set: then nobody asks, and nothing is missed.
+
+    Args:
+        dataset_dir: see `find_cases`.
+        split_file, seed: see `split_cases`.
+    """
+
+    def __init__(
+        self, dataset_dir: str | os.PathLike, split_file: str | os.PathLike | None = None, seed: int | None = None
+    ) -> None:
+        self.dataset_dir = dataset_dir
+        self.split_file = split_file
+        self.seed = seed
+
+    @cached_property
+    def parts(self) -> dict[str, list[dict]]:
+        return split_cases(find_cases(self.dataset_dir), self.split_file, self.seed)
+
+    def __getitem__(self, part: str) -> list[dict]:
+        return self.parts[part]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(PARTS)
+
+    def __len__(self) -> int:
+        return len(PARTS)
 
 
 def split_cases(

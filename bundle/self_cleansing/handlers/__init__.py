@@ -14,4 +14,5 @@ from .label_cleansing import LabelCleansing as LabelCleansing
 from .noise_audit import NoiseAudit as NoiseAudit
 from .progress import InferenceProgress as InferenceProgress
 from .progress import TrainingProgress as TrainingProgress
+from .publish_model import PublishModel as PublishModel
 from .run_figure import RunFigure as RunFigure

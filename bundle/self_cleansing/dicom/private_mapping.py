@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running numbers for series: the one file that says which patient a case is."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..data.whole_file import whole_file
+from .series import Series
+
+COLUMNS = ("case", "folder", "StudyInstanceUID", "SeriesInstanceUID")
+PRIVATE_MAPPING = "private_mapping.csv"
+_CASE = re.compile(r"case_(\d{4,})")
+
+
+class PrivateMapping:
+    """Case names of series, kept in a CSV file that only its owner may read.
+
+    A series is known again by its UIDs, or by its folder if the header has none. A number is never given twice.
+
+    Args:
+        path: the file; if it exists, its cases keep their numbers.
+
+    Raises:
+        ValueError: if the file is not such a table.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self.path = Path(path)
+        self.rows: list[dict[str, str]] = _read(self.path) if self.path.exists() else []
+
+    def number(self, series: Sequence[Series], results_dir: str | os.PathLike | None = None) -> list[str]:
+        """Name each series: the case it has in the table, or the next number.
+
+        Args:
+            series: in the order in which new ones get their numbers.
+            results_dir: holds the results of earlier runs, if any; each must be of a case that the table knows.
+
+        Returns:
+            "case_0001", ... in the order of `series`. The table is changed in memory; `write` keeps it.
+
+        Raises:
+            ValueError: if there is a result of an unknown case, which a new number could overwrite.
+        """
+        known = {_key(row): row["case"] for row in self.rows}
+        if results_dir is not None:
+            self._check_results(Path(results_dir))
+        last = max((int(row["case"].removeprefix("case_")) for row in self.rows), default=0)
+        names = []
+        for one in series:
+            row = {
+                "case": f"case_{last + 1:04d}",
+                "folder": str(one.folder),
+                "StudyInstanceUID": one.study_uid,
+                "SeriesInstanceUID": one.series_uid,
+            }
+            if _key(row) not in known:
+                known[_key(row)] = row["case"]
+                self.rows.append(row)
+                last += 1
+            names.append(known[_key(row)])
+        return names
+
+    def write(self) -> None:
+        """Write the table, whole or not at all, readable by nobody but its owner."""
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        with whole_file(self.path) as temporary:
+            temporary.unlink(missing_ok=True)
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+                file.write(text.getvalue())
+
+    def _check_results(self, results_dir: Path) -> None:
+        known = {row["case"] for row in self.rows}
+        for file in sorted(results_dir.glob("case_*")):
+            match = _CASE.match(file.name)
+            if match and match[0] not in known:
+                raise ValueError(
+                    f"{file} is a result, but the mapping file {self.path} does not say whose; put the mapping file of "
+                    "that run back, or give another output_dir"
+                )
+
+
+def _key(row: dict[str, str]) -> tuple[str, ...]:
+    if row["SeriesInstanceUID"]:
+        return row["StudyInstanceUID"], row["SeriesInstanceUID"]
+    return (row["folder"],)
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+            columns = tuple(reader.fieldnames or ())
+    except (csv.Error, UnicodeDecodeError):
+        rows, columns = [], ()
+    good = columns == COLUMNS and all(None not in row.values() and None not in row for row in rows)
+    if not good or not all(_CASE.fullmatch(row["case"]) for row in rows):
+        raise ValueError(
+            f"mapping file {path} must have the columns {', '.join(COLUMNS)} and cases like case_0001; restore it, or "
+            "remove it together with the results beside it"
+        )
+    for what, values in (("case", [row["case"] for row in rows]), ("series", [_key(row) for row in rows])):
+        if len(set(values)) < len(values):
+            raise ValueError(f"mapping file {path} has one {what} twice; restore the file as it was written")
+    return rows

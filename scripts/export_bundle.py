@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turn a finished, evaluated run into one zip in the format of MONAI's Model Zoo.
+
+    python scripts/export_bundle.py --run_dir runs/acdc --card docs/cards/cardiac_mr.yaml --output_dir exports \\
+        --config_file configs/train.yaml configs/datasets/acdc.yaml configs/presets/quick.yaml
+
+Name the config files of the run's training, and options as on its command line (--shrink 2); they are compared with
+what the run recorded of itself. The same run gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from monai.bundle import ConfigParser
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+from export_configs import bundle_configs, check_run  # noqa: E402
+from export_models import save_models  # noqa: E402
+from model_card import bundle_metadata, draw_curves, read_card, write_card  # noqa: E402
+
+from bundle.self_cleansing.data.json_file import read_json, write_json  # noqa: E402
+from bundle.self_cleansing.data.whole_file import whole_file, write_text  # noqa: E402
+
+MODELS = {"best": ("B", "models/model_best.pt"), "last": ("L", "models/model_last.pt")}
+LARGE_FILE = 25 * 2**20  # bytes; the zoo keeps larger ones elsewhere and lists them
+LARGE_FILES = "large_files.yml"
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold: times would make two exports differ
+
+
+def export_bundle(
+    run_dir: Path,
+    card_file: Path,
+    config_files: Sequence[Path],
+    overrides: Mapping[str, Any],
+    output_dir: Path,
+    model: str = "last",
+) -> Path:
+    """Write `<output_dir>/<name>_v<version>.zip`, complete or not at all; an earlier one is replaced.
+
+    Args:
+        run_dir: of a finished run that `run evaluating` has scored.
+        card_file: what the bundle says of itself, see docs/cards.
+        config_files: of the run's training.
+        overrides: options of the run's training.
+        output_dir: where the zip goes.
+        model: 'best' or 'last'.
+
+    Returns:
+        The zip. In it everything lies in one folder named after the bundle.
+
+    Raises:
+        FileNotFoundError: if a file of the run, the card or a config is missing.
+        ValueError: if the configs are not the run's, or the weights do not fit their network.
+        RuntimeError: if the exported forms of the network disagree.
+    """
+    card = read_card(card_file)
+    label, weights = MODELS[model]
+    record, evaluation = (_of_the_run(run_dir, name) for name in ("run.json", "evaluation.json"))
+    configs = bundle_configs(config_files, overrides)
+    check_run(configs["train.json"], record, run_dir)
+    network = _network(configs["inference.json"], run_dir / weights)
+    metadata = bundle_metadata(read_json(ROOT / "configs" / "metadata.json"), card, record["settings"]["class_names"])
+    target = output_dir / f"{card['name']}_v{metadata['version']}.zip"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / card["name"]
+        for name in ("configs", "docs", "models"):
+            (folder / name).mkdir(parents=True)
+        for name, config in configs.items():
+            write_json(folder / "configs" / name, config)
+        write_json(folder / "configs" / "metadata.json", metadata)
+        shutil.copy(ROOT / "configs" / "logging.conf", folder / "configs")
+        shutil.copy(ROOT / "LICENSE", folder)
+        write_text(folder / "docs" / "data_license.txt", card["data_license"].rstrip() + "\n")
+        rows = _history(run_dir / "history.csv")
+        best = max((row for row in rows if "val_mean_dice" in row), key=lambda row: row["val_mean_dice"], default={})
+        best_epoch = int(best["epoch"]) if best else None
+        draw_curves(folder / "docs" / "training_curves.png", rows, best_epoch)
+        write_card(
+            folder / "docs" / "README.md", card, record, evaluation, label, best_epoch,
+            parameters=sum(one.numel() for one in network.parameters()), in_channels=network.stem[0].in_channels,
+            requirements=" ".join(["monai", "torch", "fire", *metadata["required_packages_version"]]),
+            acdc_layout=card["modality"] == "MR",
+        )  # fmt: skip
+        save_models(network, folder / "models", metadata)
+        _copy_package(folder)
+        _list_large_files(folder)
+        _write_zip(folder, target)
+    return target
+
+
+def _of_the_run(run_dir: Path, name: str) -> dict[str, Any]:
+    if not run_dir.is_dir():
+        raise FileNotFoundError(f"run folder {run_dir} does not exist; pass --run_dir of a finished run")
+    if not (run_dir / name).is_file():
+        remedy = "evaluate it with configs/evaluate.yaml first" if name == "evaluation.json" else "let it finish first"
+        raise FileNotFoundError(f"run {run_dir} has no {name}; {remedy}")
+    return read_json(run_dir / name)
+
+
+def _network(inference: Mapping[str, Any], weights: Path) -> torch.nn.Module:
+    if not weights.is_file():
+        raise FileNotFoundError(f"{weights} does not exist; let the training finish first")
+    network = ConfigParser(dict(inference)).get_parsed_content("network_def")
+    try:
+        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ValueError(f"{weights} does not hold weights of the configs' network ({reason})") from error
+    return network.eval()
+
+
+def _history(path: Path) -> list[dict[str, float]]:
+    """Rows of history.csv, each with the columns that epoch has."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def _copy_package(folder: Path) -> None:
+    package = ROOT / "bundle" / "self_cleansing"
+    for file in sorted(package.rglob("*.py")):
+        copy = folder / file.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+
+
+def _list_large_files(folder: Path) -> None:
+    """List what the zoo keeps outside its repository, with checksum; the address is for the uploader to fill in."""
+    large = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.stat().st_size > LARGE_FILE]
+    if large:
+        entries = [
+            {
+                "path": file.relative_to(folder).as_posix(),
+                "url": "",
+                "hash_val": hashlib.sha256(file.read_bytes()).hexdigest(),
+                "hash_type": "sha256",
+            }
+            for file in large
+        ]
+        write_text(folder / LARGE_FILES, yaml.safe_dump({"large_files": entries}, sort_keys=False))
+
+
+def _write_zip(folder: Path, target: Path) -> None:
+    with whole_file(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as out:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                entry = zipfile.ZipInfo(file.relative_to(folder.parent).as_posix(), ZIP_TIME)
+                entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+                out.writestr(entry, file.read_bytes())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run_dir", type=Path, required=True, help="folder of a finished, evaluated run")
+    parser.add_argument("--card", type=Path, required=True, help="name and words of the bundle, see docs/cards")
+    parser.add_argument("--config_file", type=Path, nargs="+", required=True, help="config files of the training")
+    parser.add_argument("--output_dir", type=Path, required=True, help="where the zip goes")
+    parser.add_argument("--model", choices=sorted(MODELS), default="last", help="which weights of the run")
+    options, rest = parser.parse_known_args(arguments)
+    try:
+        overrides = _overrides(rest)
+        target = export_bundle(
+            options.run_dir, options.card, options.config_file, overrides, options.output_dir, options.model
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        sys.exit(f"error: {error}")
+    print(f"{target} ({os.path.getsize(target) / 1e6:.1f} MB)")
+
+
+def _overrides(words: Sequence[str]) -> dict[str, Any]:
+    """--key value pairs of the training's command line."""
+    if len(words) % 2 or any(not word.startswith("--") for word in words[::2]):
+        raise ValueError(f"options of the training must be pairs like --shrink 2, got {' '.join(words)!r}")
+    return {name.removeprefix("--"): yaml.safe_load(value) for name, value in zip(words[::2], words[1::2], strict=True)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An exported bundle against what the Model Zoo, MONAI's own commands and a stranger's empty folder demand."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+import yaml
+from monai.bundle import ConfigParser, ConfigWorkflow
+from running import ROOT, TINY, TINY_METHOD, run_bundle
+
+SCRIPT = ROOT / "scripts" / "export_bundle.py"
+CARD = ROOT / "docs" / "cards" / "cardiac_mr.yaml"
+NAME = "cardiac_mr_self_cleansing_segmentation"
+SHARED = Path(os.environ.get("SELF_CLEANSING_DATA", ROOT.parent / "shared" / "data")).parent
+SCHEMA = SHARED / "zoo" / "meta_schema_20240725.json"
+ZOO_CODE_CHECKS = {  # the settings in the zoo's repository
+    "black": ["--check", "--quiet", "--skip-magic-trailing-comma", "--line-length", "120"],
+    "isort": ["--check", "--quiet", "--profile", "black", "--line-length", "120"],
+    "flake8": [
+        "--isolated", "--select", "B,C,E,F,N,P,T4,W,B9", "--max-line-length", "120",
+        "--ignore", "E203,E501,E741,W503,W504,C408,N812,B023", "--per-file-ignores", "__init__.py:F401",
+    ],
+}  # fmt: skip
+README_SECTIONS = (
+    *("Authors", "Tags", "Model Description", "Data", "Preprocessing", "Performance", "Additional Usage Steps"),
+    *("System Configuration", "Limitations", "Citation Info", "References"),
+)
+
+
+def arguments(run: Path, output_dir: Path) -> list[str]:
+    """What a user would type after the program's name to export a tiny run."""
+    settings = TINY | TINY_METHOD["methods/self_cleansing_practical"]
+    words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    files = {"run_dir": run, "card": CARD, "output_dir": output_dir, "config_file": ROOT / "configs" / "train.yaml"}
+    return [*(word for name, value in files.items() for word in (f"--{name}", str(value))), *words]
+
+
+def export(run: Path, output_dir: Path, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+    command = [sys.executable, str(SCRIPT), *arguments(run, output_dir)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=output_dir.parent, env=environment)
+
+
+@pytest.fixture
+def program(monkeypatch):
+    """The program's module, to be called within this process."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import export_bundle
+
+    return export_bundle
+
+
+@pytest.fixture(scope="module")
+def run_dir(trained, noisy_phantom) -> Path:
+    """A finished and evaluated tiny run."""
+    folder = trained("self_cleansing_practical")
+    if not (folder / "evaluation.json").is_file():
+        settings = TINY_METHOD["methods/self_cleansing_practical"]
+        result = run_bundle(
+            "evaluating", ["evaluate"], folder.parent, dataset_dir=noisy_phantom, output_dir=folder, **settings
+        )
+        assert result.returncode == 0, result.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def archive(run_dir, tmp_path_factory) -> Path:
+    output_dir = tmp_path_factory.mktemp("export") / "out"
+    result = export(run_dir, output_dir)
+    assert result.returncode == 0, result.stderr[-3000:]
+    (file,) = output_dir.iterdir()
+    return file
+
+
+@pytest.fixture(scope="module")
+def bundle(archive, tmp_path_factory) -> Path:
+    """The zip unpacked into an empty folder."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    zipfile.ZipFile(archive).extractall(folder)
+    return folder / NAME
+
+
+def monai_bundle(*words: object, cwd: Path, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [python, "-m", "monai.bundle", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, env=environment | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+
+
+def test_exporting_again_gives_the_same_bytes(archive, run_dir, tmp_path):
+    """In another process, folder and hash seed."""
+    result = export(run_dir, tmp_path / "again", hash_seed="7")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert (tmp_path / "again" / archive.name).read_bytes() == archive.read_bytes()
+
+
+def test_the_zip_holds_what_the_zoo_wants_and_no_more(bundle, archive):
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    assert archive.name == f"{NAME}_v{metadata['version']}.zip"
+    assert metadata["version"] in metadata["changelog"]
+    names = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
+    code = {name for name in names if name.startswith("bundle/self_cleansing/")}
+    configs = ("train", "inference", "inference_dicom", "evaluate", "multi_gpu_train", "metadata")
+    assert names - code == {
+        "LICENSE",
+        "configs/logging.conf",
+        "docs/README.md",
+        "docs/data_license.txt",
+        "docs/training_curves.png",
+        *(f"configs/{name}.json" for name in configs),
+        *(f"models/model.{suffix}" for suffix in ("pt", "ts", "onnx")),
+    }
+    present = {path.relative_to(ROOT).as_posix() for path in (ROOT / "bundle" / "self_cleansing").rglob("*.py")}
+    assert code == present
+
+
+def test_no_path_of_this_machine_is_inside(bundle, tmp_path):
+    """Also inside TorchScript and the weights, which are zips."""
+    for model in ("model.pt", "model.ts"):
+        zipfile.ZipFile(bundle / "models" / model).extractall(tmp_path / model)
+    hints = [str(ROOT).encode(), str(bundle.parent).encode(), str(Path.home()).encode() + b"/", b"site-packages"]
+    for folder in (bundle, tmp_path):
+        for file in folder.rglob("*"):
+            if file.is_file():
+                content = file.read_bytes()
+                assert not [hint for hint in hints if hint in content], file
+
+
+def test_the_card_has_the_zoos_sections_and_the_runs_figures(bundle, run_dir):
+    card = (bundle / "docs" / "README.md").read_text()
+    assert card.startswith("# ")
+    for section in README_SECTIONS:
+        assert f"\n## {section}\n" in card
+    evaluation = json.loads((run_dir / "evaluation.json").read_text())
+    for protocol in evaluation["results"]["L"].values():
+        shown = [f"{value:.1f}" if value is not None else "-" for value in protocol["per_volume"].values()]
+        assert " | ".join([*shown, f"{protocol['mean']:.1f}"]) in card
+    assert "{{" not in card and "None" not in card
+
+
+@pytest.mark.skipif(not SCHEMA.is_file(), reason=f"the zoo's schema is not at {SCHEMA.name}; set SELF_CLEANSING_DATA")
+def test_metadata_is_valid_against_the_schema(bundle, tmp_path):
+    schema = tmp_path / "schema.json"  # a file at this path keeps verify_metadata from downloading it
+    schema.write_bytes(SCHEMA.read_bytes())
+    words = ["verify_metadata", "--meta_file", "configs/metadata.json", "--filepath", schema]
+    result = monai_bundle(*words, cwd=bundle)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "verified with no error" in result.stdout + result.stderr
+
+
+def test_network_in_and_out_and_the_export_of_weights_pass(bundle, tmp_path):
+    files = ["--meta_file", "configs/metadata.json", "--config_file", "configs/inference.json"]
+    result = monai_bundle("verify_net_in_out", "--net_id", "network_def", *files, "--n", 8, cwd=bundle)
+    assert result.returncode == 0, result.stderr[-2000:]
+    weights = ["--ckpt_file", "models/model.pt", "--filepath", tmp_path / "checked.ts"]
+    result = monai_bundle("ckpt_export", "--net_id", "network_def", *weights, *files, cwd=bundle)
+    assert result.returncode == 0, result.stderr[-2000:]
+    image = torch.rand(1, 1, 64, 64, generator=torch.manual_seed(0))
+    exported, ours = (torch.jit.load(path)(image) for path in (tmp_path / "checked.ts", bundle / "models" / "model.ts"))
+    torch.testing.assert_close(exported, ours, rtol=0, atol=1e-4)
+
+
+def test_torchscript_and_onnx_equal_the_weights(bundle):
+    """At sizes other than those the exporter compares."""
+    network = ConfigParser.load_config_file(str(bundle / "configs" / "inference.json"))
+    network = ConfigParser(network).get_parsed_content("network_def").eval()
+    network.load_state_dict(torch.load(bundle / "models" / "model.pt", weights_only=True))
+    scripted = torch.jit.load(bundle / "models" / "model.ts")
+    session = onnxruntime.InferenceSession(str(bundle / "models" / "model.onnx"), providers=["CPUExecutionProvider"])
+    for shape in [(1, 1, 128, 128), (7, 1, 8, 24)]:
+        image = torch.rand(shape, generator=torch.manual_seed(1))
+        with torch.no_grad():
+            expected = network(image)
+            torch.testing.assert_close(scripted(image), expected, rtol=0, atol=1e-4)
+        onnx = torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
+        torch.testing.assert_close(onnx, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("tool", ZOO_CODE_CHECKS)
+def test_the_code_passes_the_zoos_checks(bundle, tool):
+    result = subprocess.run(
+        [sys.executable, "-m", tool, *ZOO_CODE_CHECKS[tool], "bundle"], cwd=bundle, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("configs", "kind"), [(["train"], "train"), (["train", "multi_gpu_train"], "train"), (["inference"], "infer")]
+)
+def test_no_property_is_missing(bundle, configs, kind, noisy_phantom, tmp_path, monkeypatch):
+    monkeypatch.chdir(bundle)
+    image = next((noisy_phantom / "training" / "patient001").glob("*_frame??.nii.gz"))
+    workflow = ConfigWorkflow(
+        config_file=[f"configs/{config}.json" for config in configs],
+        meta_file="configs/metadata.json",
+        logging_file=False,
+        workflow_type=kind,
+        dataset_dir=str(noisy_phantom if kind == "train" else image),
+        output_dir=str(tmp_path / "run"),
+        **({"cache_dir": "none"} if kind == "train" else {}),
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+
+
+def use(bundle: Path, cwd: Path, data: Path, out: Path, python: str = sys.executable) -> None:
+    """Train, evaluate and infer with an unpacked bundle; from its own folder, or from another with --bundle_root."""
+    inside = cwd == bundle
+    place = [] if inside else ["--bundle_root", bundle]
+
+    def run(action: str, config: str, *words: object) -> None:
+        file = f"configs/{config}.json" if inside else bundle / "configs" / f"{config}.json"
+        result = monai_bundle("run", action, "--config_file", file, *place, *words, cwd=cwd, python=python)
+        assert result.returncode == 0, f"{action}: {result.stderr[-3000:]}"
+
+    run("training", "train", "--dataset_dir", data, "--output_dir", out / "run", "--cache_dir", out / "cache")
+    assert (out / "run" / "models" / "model_last.pt").is_file()
+    run(
+        "evaluating", "evaluate", "--dataset_dir", data, "--output_dir", out / "evaluated", "--cache_dir", out / "cache"
+    )
+    assert list(json.loads((out / "evaluated" / "evaluation.json").read_text())["results"]) == ["model"]
+    images = data / "training" / "patient001"
+    run("inference", "inference", "--dataset_dir", images, "--output_dir", out / "seg", "--device", "cpu")
+    sources = sorted(file for file in images.glob("*_frame??.nii.gz"))
+    assert sources
+    for source in sources:
+        image, result = nib.load(source), nib.load(out / "seg" / source.name.replace(".nii.gz", "_seg.nii.gz"))
+        assert result.shape == image.shape
+        np.testing.assert_allclose(result.affine, image.affine, atol=1e-4)
+
+
+@pytest.mark.parametrize("place", ["its own folder", "another folder"])
+def test_an_unpacked_bundle_trains_evaluates_and_infers(bundle, noisy_phantom, tmp_path, place):
+    use(bundle, bundle if place == "its own folder" else tmp_path, noisy_phantom, tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_the_declared_requirements_are_enough(bundle, noisy_phantom, tmp_path):
+    """In a new environment that has what metadata.json declares, and nothing else."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = str(tmp_path / "venv" / "bin" / "python")
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    pins = {
+        "torch": metadata["pytorch_version"],
+        "monai": metadata["monai_version"],
+        "numpy": metadata["numpy_version"],
+    }
+    pins |= metadata["required_packages_version"]
+    packages = [f"{name}=={version}" for name, version in pins.items()]
+    for words in (packages[:1], packages):  # torch first: its build without CUDA
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *words], check=True)
+    use(bundle, tmp_path, noisy_phantom, tmp_path / "out", python)
+
+
+def test_configs_of_another_training_are_refused(run_dir, tmp_path, program):
+    with pytest.raises(SystemExit, match=r"differ in max_epochs \(4 in the run, 5 by the configs\).*; name the config"):
+        program.main([*arguments(run_dir, tmp_path / "out"), "--max_epochs", "5"])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("no evaluation", "has no evaluation.json; evaluate it with configs/evaluate.yaml first"),
+        ("no weights", r"model_last.pt does not exist; let the training finish"),
+        ("other weights", "model_last.pt does not hold weights of the configs' network"),
+        ("no run", "nowhere does not exist; pass --run_dir of a finished run"),
+        ("option", "--max_epocs is no key of"),
+        ("card", "lacks title, task"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_in_one_sentence(run_dir, tmp_path, program, damage, message):
+    run = tmp_path / "run"
+    (run / "models").mkdir(parents=True)
+    for name in ("run.json", "evaluation.json", "history.csv", "models/model_last.pt"):
+        if (damage, name) not in [("no evaluation", "evaluation.json"), ("no weights", "models/model_last.pt")]:
+            (run / name).write_bytes((run_dir / name).read_bytes())
+    if damage == "other weights":
+        torch.save({"layer": torch.zeros(3)}, run / "models" / "model_last.pt")
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump({"name": "x"}))
+    options = {"option": ["--max_epocs", "4"], "card": ["--card", str(tmp_path / "card.yaml")]}.get(damage, [])
+    words = arguments(tmp_path / "nowhere" if damage == "no run" else run, tmp_path / "out")
+    with pytest.raises(SystemExit, match=f"^error: .*{message}") as refused:
+        program.main([*words, *options])
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_large_files_are_listed_with_their_checksum(tmp_path, monkeypatch, program):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "model.pt").write_bytes(b"abc")
+    (tmp_path / "models" / "small.ts").write_bytes(b"a")
+    monkeypatch.setattr(program, "LARGE_FILE", 2)
+    program._list_large_files(tmp_path)
+    (entry,) = yaml.safe_load((tmp_path / "large_files.yml").read_text())["large_files"]
+    assert entry["path"] == "models/model.pt" and entry["hash_type"] == "sha256"
+    assert entry["hash_val"] == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_every_card_of_the_project_is_complete(program):
+    cards = [program.read_card(path) for path in (ROOT / "docs" / "cards").glob("*.yaml")]
+    assert {card["name"] for card in cards} >= {NAME, "liver_ct_self_cleansing_segmentation"}
+    for card in cards:  # MONAI Label takes such bundles for something else
+        assert not any(word in card["name"] for word in ("deepedit", "deepgrow", "detection", "classification"))
