@@ -10,7 +10,7 @@ QUICK := configs/presets/quick.yaml
 # The phantom is small: smaller batches make more updates of an epoch. 20 epochs keep the demo below ten minutes.
 OPTIONS := --batch_size 8 --max_epochs 20
 
-.PHONY: demo test slow monai-label monai-label-test clean-demo
+.PHONY: demo test slow bundles monai-label monai-label-test clean-demo
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -32,6 +32,13 @@ monai-label:
 
 monai-label-test: $(INSTALLED) monai-label
 	$(BIN)/python -m pytest -m monai_label tests/monai_label
+
+# The project's own bundles as zips, from the trainings in models/.
+EXPORT := $(BIN)/python scripts/export_bundle.py --output_dir exports --config_file configs/train.yaml
+bundles: $(INSTALLED)
+	$(EXPORT) configs/datasets/acdc.yaml $(QUICK) --card docs/cards/cardiac_mr.yaml --run_dir models/cardiac_mr --seed 1
+	$(EXPORT) configs/datasets/liver_ct_slices.yaml $(QUICK) --card docs/cards/liver_ct.yaml --run_dir models/liver_ct \
+	  --shrink 2 --batch_size 8 --max_epochs 40 --warmup_epochs 20 --ramp_end_epoch 30 --update_every 4
 
 data/phantom: | $(INSTALLED)
 	$(BIN)/python scripts/make_phantom.py --output_dir $@
