@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import math
 import os
 import shutil
 import sys
@@ -37,6 +38,7 @@ from bundle.self_cleansing.data.json_file import read_json, write_json  # noqa: 
 from bundle.self_cleansing.data.whole_file import whole_file, write_text  # noqa: E402
 
 MODELS = {"best": ("B", "models/model_best.pt"), "last": ("L", "models/model_last.pt")}
+UNSEEN_PARTS = ("test", "holdout")
 LARGE_FILE = 25 * 2**20  # bytes; the zoo keeps larger ones elsewhere and lists them
 LARGE_FILES = "large_files.yml"
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold: times would make two exports differ
@@ -65,16 +67,26 @@ def export_bundle(
 
     Raises:
         FileNotFoundError: if a file of the run, the card or a config is missing.
-        ValueError: if the configs are not the run's, or the weights do not fit their network.
+        ValueError: if the configs are not the run's, the weights do not fit their network, or the evaluation is of a
+            part that the training has seen.
         RuntimeError: if the exported forms of the network disagree.
     """
     card = read_card(card_file)
     label, weights = MODELS[model]
     record, evaluation = (_of_the_run(run_dir, name) for name in ("run.json", "evaluation.json"))
+    if evaluation["part"] not in UNSEEN_PARTS:
+        raise ValueError(
+            f"run {run_dir} was evaluated on part {evaluation['part']}, which its training has seen; evaluate it "
+            f"on one of {', '.join(UNSEEN_PARTS)}"
+        )
     configs = bundle_configs(config_files, overrides)
-    check_run(configs["train.json"], record, run_dir)
+    configs["inference_dicom.json"]["modality"] = card["modality"]
+    unknown = check_run(configs["train.json"], record, run_dir)
+    if unknown:
+        print(f"warning: {run_dir} does not record {', '.join(unknown)}; make sure that the config files are its own")
     network = _network(configs["inference.json"], run_dir / weights)
-    metadata = bundle_metadata(read_json(ROOT / "configs" / "metadata.json"), card, record["settings"]["class_names"])
+    base = read_json(ROOT / "configs" / "metadata.json")
+    metadata = bundle_metadata(base, card, record["settings"]["class_names"], evaluation["results"][label])
     target = output_dir / f"{card['name']}_v{metadata['version']}.zip"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / card["name"]
@@ -87,14 +99,12 @@ def export_bundle(
         shutil.copy(ROOT / "LICENSE", folder)
         write_text(folder / "docs" / "data_license.txt", card["data_license"].rstrip() + "\n")
         rows = _history(run_dir / "history.csv")
-        best = max((row for row in rows if "val_mean_dice" in row), key=lambda row: row["val_mean_dice"], default={})
-        best_epoch = int(best["epoch"]) if best else None
+        best_epoch = _best_epoch(rows, record["settings"])
         draw_curves(folder / "docs" / "training_curves.png", rows, best_epoch)
         write_card(
             folder / "docs" / "README.md", card, record, evaluation, label, best_epoch,
             parameters=sum(one.numel() for one in network.parameters()), in_channels=network.stem[0].in_channels,
-            requirements=" ".join(["monai", "torch", "fire", *metadata["required_packages_version"]]),
-            acdc_layout=card["modality"] == "MR",
+            requirements=" ".join(["monai", "torch", *metadata["required_packages_version"]]),
         )  # fmt: skip
         save_models(network, folder / "models", metadata)
         _copy_package(folder)
@@ -128,6 +138,14 @@ def _history(path: Path) -> list[dict[str, float]]:
     """Rows of history.csv, each with the columns that epoch has."""
     with open(path, newline="", encoding="utf-8") as file:
         return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def _best_epoch(rows: Sequence[Mapping[str, float]], settings: Mapping[str, Any]) -> int | None:
+    """Epoch of the highest validation Dice in the last stage, None if none was validated."""
+    stage_epochs = settings.get("stage_epochs", settings["max_epochs"])
+    first = stage_epochs if stage_epochs < settings["max_epochs"] else 0
+    validated = [row for row in rows if row["epoch"] > first and math.isfinite(row.get("val_mean_dice", math.nan))]
+    return int(max(validated, key=lambda row: row["val_mean_dice"])["epoch"]) if validated else None
 
 
 def _copy_package(folder: Path) -> None:

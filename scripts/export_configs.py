@@ -45,8 +45,11 @@ def merged(files: Sequence[str | Path], overrides: Mapping[str, Any]) -> dict[st
     return parser.get()
 
 
-def check_run(training: Mapping[str, Any], record: Mapping[str, Any], run_dir: Path) -> None:
+def check_run(training: Mapping[str, Any], record: Mapping[str, Any], run_dir: Path) -> list[str]:
     """Refuse configs that are not those of the run: whatever the run recorded of itself, the configs must say too.
+
+    Returns:
+        The settings that the run did not record and that could therefore not be compared: runs of earlier versions.
 
     Args:
         training: merged training config.
@@ -60,15 +63,16 @@ def check_run(training: Mapping[str, Any], record: Mapping[str, Any], run_dir: P
     names = [name for name in training["run"][place] if name != "_target_" and name not in NOT_RECORDED_ALIKE]
     trained = record.get("settings", {})
     differing = []
-    for name in names:
-        present = parser.get_parsed_content(f"run#{place}#{name}")
-        if name in trained and trained[name] != present:
-            differing.append(f"{name} ({trained[name]!r} in the run, {present!r} by the configs)")
+    for name in (name for name in names if name in trained):
+        present = json.loads(json.dumps(parser.get_parsed_content(f"run#{place}#{name}")))
+        if trained[name] != present:
+            differing.append(f"{name} ({_difference(trained[name], present)})")
     if differing:
         raise ValueError(
             f"{run_dir} was not trained with these config files: they differ in {', '.join(differing[:4])}; name the "
             "config files and options of its training"
         )
+    return [name for name in names if name not in trained]
 
 
 def bundle_configs(files: Sequence[str | Path], overrides: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -109,6 +113,14 @@ def led_by_the_trainer(config: Mapping[str, Any]) -> dict[str, Any]:
     if "trainer" in config.get("train", {}):
         config["train"]["trainer"]["max_epochs"] = "@max_epochs"
     return config
+
+
+def _difference(trained: Any, present: Any) -> str:
+    """Where two settings differ, in words; of two mappings the first key that does."""
+    if isinstance(trained, dict) and isinstance(present, dict):
+        key = next(key for key in trained | present if trained.get(key) != present.get(key))
+        return f"{key}: {_difference(trained.get(key), present.get(key))}"
+    return f"{trained!r} in the run, {present!r} by the configs"
 
 
 def _target(step: Any) -> str:

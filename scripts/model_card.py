@@ -51,11 +51,13 @@ def read_card(path: Path) -> dict[str, Any]:
     return card
 
 
-def bundle_metadata(base: Mapping[str, Any], card: Mapping[str, Any], class_names: list[str]) -> dict[str, Any]:
+def bundle_metadata(
+    base: Mapping[str, Any], card: Mapping[str, Any], class_names: list[str], results: Mapping[str, Any]
+) -> dict[str, Any]:
     """metadata.json of a bundle: versions from the project's own, words from the card, channels from the classes.
 
     `channel_def` of the output names the numbers of the label map, 1..K, since MONAI Label reads it as such: channel k
-    of the network is number k + 1.
+    of the network is number k + 1. `results`: of the model in evaluation.json, by protocol.
     """
     named = ", ".join(f"{number} {name}" for number, name in enumerate(class_names, 1))
     data_format = json.loads(json.dumps(base["network_data_format"]))
@@ -72,6 +74,7 @@ def bundle_metadata(base: Mapping[str, Any], card: Mapping[str, Any], class_name
         "image_classes": card["image_classes"],
         "label_classes": f"integer map: 0 background, {named}",
         "pred_classes": f"one logit per class, in the order {', '.join(class_names)}; as a map 0 background, {named}",
+        "eval_metrics": {f"mean_dice_{protocol}": numbers["mean"] / 100 for protocol, numbers in results.items()},
         "references": list(card["references"]),
         "network_data_format": data_format,
     }
@@ -86,7 +89,7 @@ def write_card(path: Path, card: Mapping[str, Any], record: Mapping[str, Any], e
         evaluation: the run's evaluation.json.
         model: 'B' or 'L', as in the evaluation.
         best_epoch: of B, if known.
-        facts: parameters, in_channels, requirements, acdc_layout.
+        facts: parameters, in_channels, requirements.
     """
     settings, results = record["settings"], evaluation["results"][model]
     rows = [
@@ -108,7 +111,7 @@ def write_card(path: Path, card: Mapping[str, Any], record: Mapping[str, Any], e
         descriptions=card.get("class_descriptions", {}), volumes=len(evaluation["cases"]), slices=evaluation["slices"],
         unit="images" if evaluation["slices"] == len(evaluation["cases"]) else "volumes",
         epochs=settings["max_epochs"], chosen=best if model == "B" else "the last epoch",
-        device="the CPU" if record["device"] == "cpu" else record["device"], versions=record["versions"], memory="",
+        device="the CPU" if record["device"] == "cpu" else record["device"], versions=record["versions"],
         **facts,
     )  # fmt: skip
     path.write_text(text, encoding="utf-8")

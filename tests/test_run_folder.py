@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.self_cleansing.run_folder import claim_output_dir, next_run_folder, write_run_record
+from bundle.self_cleansing.run_folder import claim_output_dir, described, next_run_folder, write_run_record
 
 
 def run_in(folder: Path, *names: str) -> Path:
@@ -83,3 +83,17 @@ def test_an_object_is_no_plain_setting(tmp_path):
     with pytest.raises(TypeError, match=r"setting loss\.part must be a plain value.*got a Linear"):
         write_run_record(tmp_path / "run.json", loss={"part": torch.nn.Linear(1, 1)})
     assert not (tmp_path / "run.json").exists()
+
+
+def test_a_transform_is_described_by_its_class_and_settings():
+    from monai.transforms import Identityd, ScaleIntensityRanged
+
+    window = described(ScaleIntensityRanged("image", -70.0, 180.0, 0.0, 1.0, clip=True))
+    assert window["class"] == "ScaleIntensityRanged" and list(window["keys"]) == ["image"]
+    inner = {name: window["scaler"][name] for name in ("class", "a_min", "a_max", "b_min", "b_max", "clip")}
+    assert inner == {"class": "ScaleIntensityRange", "a_min": -70, "a_max": 180, "b_min": 0, "b_max": 1, "clip": True}
+    assert described(Identityd("image"))["class"] == "Identityd"
+    assert json.loads(json.dumps(window)) == json.loads(
+        json.dumps(described(ScaleIntensityRanged("image", -70, 180, 0, 1, True)))
+    )
+    assert described(object()) == {"class": "object"}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.transforms import Transform
 
 from .data.json_file import read_json, write_json
 from .distributed import from_first, is_first
@@ -105,6 +106,27 @@ def write_run_record(path: str | os.PathLike[str], device: Any = "cpu", **settin
         if differing:
             logger.warning("%s is replaced; it differs from the earlier record in %s", path, ", ".join(differing))
     write_json(path, record)
+
+
+def described(component: Any) -> dict[str, Any]:
+    """A transform's class and settings as plain values, for the record of a run.
+
+    Args:
+        component: a MONAI transform; of others only the class is named.
+
+    Returns:
+        {"class": name, setting: value, ...}, transforms inside it described likewise. Private attributes are left out.
+    """
+    found: dict[str, Any] = {"class": type(component).__name__}
+    for name, value in sorted(vars(component).items() if isinstance(component, Transform) else ()):
+        if name.startswith("_"):
+            continue
+        if isinstance(value, Transform):
+            found[name] = described(value)
+        else:
+            is_plain = value is None or isinstance(value, bool | int | float | str | list | tuple)
+            found[name] = value if is_plain else str(value)
+    return found
 
 
 def _plain(value: Any, name: str) -> Any:

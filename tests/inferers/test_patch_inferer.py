@@ -173,9 +173,10 @@ COLOUR = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
     [
         (np.zeros((4, 4, 3, 5), np.uint8), r"series\.nii\.gz has shape 4x4x3x5, one volume .* is needed; split"),
         (np.zeros((4, 4, 3), COLOUR), r"series\.nii\.gz is in colour \(R, G, B per voxel\); convert it to one gray"),
+        ("flat", r"series\.nii\.gz has no usable affine"),
         (None, r"series\.nii\.gz cannot be read: it is damaged or no NIfTI"),
     ],
-    ids=["4-D", "RGB", "damaged"],
+    ids=["4-D", "RGB", "affine", "damaged"],
 )
 def test_what_cannot_be_segmented_is_refused_before_anything_is_written(voxels, message, elsewhere):
     """Also the good volume that comes first in the folder leaves no result behind."""
@@ -183,6 +184,10 @@ def test_what_cannot_be_segmented_is_refused_before_anything_is_written(voxels, 
     nib.save(nib.Nifti1Image(np.ones((16, 16, 2), np.float32), np.eye(4)), elsewhere / "in" / "a.nii.gz")
     if voxels is None:
         (elsewhere / "in" / "series.nii.gz").write_bytes(b"no NIfTI at all")
+    elif isinstance(voxels, str):
+        image = nib.Nifti1Image(np.ones((4, 4, 3)), None)
+        image.header.set_sform(np.diag([1.0, 1, 0, 1]), 1)
+        nib.save(image, elsewhere / "in" / "series.nii.gz")
     else:
         nib.save(nib.Nifti1Image(voxels, np.eye(4)), elsewhere / "in" / "series.nii.gz")
     with pytest.raises(ValueError, match=message):
@@ -260,8 +265,9 @@ def inference(*overlays: str, **override) -> ConfigWorkflow:
 def test_the_result_of_the_inference_config_has_the_geometry_of_its_input(elsewhere):
     rng = np.random.default_rng(0)
     (elsewhere / "in").mkdir()
+    shapes = {"oblique": (70, 90, 3), "flipped": (70, 90, 1), "permuted": (70, 90)}  # also one slice, and 2-D
     for name, affine in affines().items():
-        image = nib.Nifti1Image(rng.normal(100, 20, (70, 90, 3)).astype(np.float32), affine)
+        image = nib.Nifti1Image(rng.normal(100, 20, shapes[name]).astype(np.float32), affine)
         image.set_qform(affine, 1)
         image.set_sform(affine, 1)
         nib.save(image, elsewhere / "in" / f"{name}.nii.gz")
@@ -280,11 +286,11 @@ def test_the_result_of_the_inference_config_has_the_geometry_of_its_input(elsewh
     assert sorted(path.name for path in (elsewhere / "out").iterdir()) == sorted(f"{n}_seg.nii.gz" for n in affines())
     for name, affine in affines().items():
         result = nib.load(elsewhere / "out" / f"{name}_seg.nii.gz")
-        assert result.shape == (70, 90, 3) and result.get_data_dtype() == np.uint8
+        assert result.shape == shapes[name] and result.get_data_dtype() == np.uint8
         np.testing.assert_allclose(result.affine, affine, atol=1e-4)
         labels = np.asanyarray(result.dataobj)
         assert labels.max() <= 3
-        rows, columns = np.where((labels > 0).any(axis=2))
+        rows, columns = np.where((labels > 0).reshape(70, 90, -1).any(axis=2))
         assert len(rows) == 0 or (np.ptp(rows) < 32 and np.ptp(columns) < 32)  # nothing outside one patch
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -216,38 +217,84 @@ def test_no_property_is_missing(bundle, configs, kind, noisy_phantom, tmp_path, 
 
 
 def use(bundle: Path, cwd: Path, data: Path, out: Path, python: str = sys.executable) -> None:
-    """Train, evaluate and infer with an unpacked bundle; from its own folder, or from another with --bundle_root."""
+    """Infer, evaluate and train with an unpacked bundle; from its own folder, or from another with --bundle_root."""
     inside = cwd == bundle
     place = [] if inside else ["--bundle_root", bundle]
+    shipped = (bundle / "models" / "model.pt").read_bytes()
 
     def run(action: str, config: str, *words: object) -> None:
         file = f"configs/{config}.json" if inside else bundle / "configs" / f"{config}.json"
         result = monai_bundle("run", action, "--config_file", file, *place, *words, cwd=cwd, python=python)
         assert result.returncode == 0, f"{action}: {result.stderr[-3000:]}"
 
-    run("training", "train", "--dataset_dir", data, "--output_dir", out / "run", "--cache_dir", out / "cache")
-    assert (out / "run" / "models" / "model_last.pt").is_file()
+    images = data / "training" / "patient001"
+    run("inference", "inference", "--dataset_dir", images, "--output_dir", out / "seg", "--device", "cpu")
     run(
         "evaluating", "evaluate", "--dataset_dir", data, "--output_dir", out / "evaluated", "--cache_dir", out / "cache"
     )
     assert list(json.loads((out / "evaluated" / "evaluation.json").read_text())["results"]) == ["model"]
-    images = data / "training" / "patient001"
-    run("inference", "inference", "--dataset_dir", images, "--output_dir", out / "seg", "--device", "cpu")
-    sources = sorted(file for file in images.glob("*_frame??.nii.gz"))
-    assert sources
-    for source in sources:
-        image, result = nib.load(source), nib.load(out / "seg" / source.name.replace(".nii.gz", "_seg.nii.gz"))
-        assert result.shape == image.shape
-        np.testing.assert_allclose(result.affine, image.affine, atol=1e-4)
+    run("training", "train", "--dataset_dir", data, "--output_dir", out / "run", "--cache_dir", out / "cache")
+    assert (out / "run" / "models" / "model_last.pt").is_file()
+    assert (bundle / "models" / "model.pt").read_bytes() == shipped  # a run with --output_dir stays apart
 
 
-@pytest.mark.parametrize("place", ["its own folder", "another folder"])
-def test_an_unpacked_bundle_trains_evaluates_and_infers(bundle, noisy_phantom, tmp_path, place):
-    use(bundle, bundle if place == "its own folder" else tmp_path, noisy_phantom, tmp_path / "out")
+def segmentations(folder: Path) -> dict[str, nib.Nifti1Image]:
+    return {file.name: nib.load(file) for file in sorted(folder.glob("*_seg.nii.gz"))}
+
+
+@pytest.fixture
+def own_copy(bundle, tmp_path) -> Path:
+    """A copy for tests that write into the bundle."""
+    return Path(shutil.copytree(bundle, tmp_path / "copy" / bundle.name))
+
+
+@pytest.mark.parametrize("place", [pytest.param("its own folder", marks=pytest.mark.slow), "another folder"])
+def test_an_unpacked_bundle_infers_evaluates_and_trains(own_copy, run_dir, noisy_phantom, tmp_path, place):
+    """And its segmentations are, voxel for voxel, those of the repository with the run's weights."""
+    use(own_copy, own_copy if place == "its own folder" else tmp_path, noisy_phantom, tmp_path / "out")
+    settings = {"dataset_dir": noisy_phantom / "training" / "patient001", "output_dir": tmp_path / "repository"}
+    settings |= {"checkpoint": run_dir / "models" / "model_last.pt", "network_size": TINY["network_size"]}
+    options = [word for name, value in settings.items() for word in (f"--{name}", value)]
+    file = ROOT / "configs" / "inference.yaml"
+    result = monai_bundle("run", "inference", "--config_file", file, "--bundle_root", ROOT, *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr[-3000:]
+    ours, theirs = segmentations(tmp_path / "out" / "seg"), segmentations(tmp_path / "repository")
+    sources = sorted((noisy_phantom / "training" / "patient001").glob("*_frame??.nii.gz"))
+    assert list(ours) == list(theirs) == [file.name.replace(".nii.gz", "_seg.nii.gz") for file in sources]
+    for source, one, other in zip(sources, ours.values(), theirs.values(), strict=True):
+        assert one.shape == nib.load(source).shape
+        np.testing.assert_allclose(one.affine, nib.load(source).affine, atol=1e-4)
+        np.testing.assert_array_equal(np.asanyarray(one.dataobj), np.asanyarray(other.dataobj))
 
 
 @pytest.mark.slow
-def test_the_declared_requirements_are_enough(bundle, noisy_phantom, tmp_path):
+def test_a_training_without_output_dir_publishes_its_network_and_keeps_the_old_one(own_copy, noisy_phantom, tmp_path):
+    shipped = (own_copy / "models" / "model.pt").read_bytes()
+    for number in (1, 2):
+        words = ["--config_file", "configs/train.json", "--dataset_dir", noisy_phantom]
+        result = monai_bundle("run", "training", *words, cwd=own_copy)
+        assert result.returncode == 0, result.stderr[-3000:]
+        run = own_copy / "runs" / f"run_00{number}"
+        assert (own_copy / "models" / "model.pt").read_bytes() == (run / "models" / "model_last.pt").read_bytes()
+    first = own_copy / "runs" / "run_001"
+    assert (first / "models" / "replaced_model.pt").read_bytes() == shipped
+    assert (run / "models" / "replaced_model.pt").read_bytes() == (first / "models" / "model_last.pt").read_bytes()
+
+
+@pytest.mark.parametrize("data_set", ["acdc", "ct", "liver_ct_slices"])
+def test_inference_sees_images_as_the_training_did(program, data_set):
+    """Whatever the data set's overlay says of the image is in the bundle's inference, DICOM or not."""
+    overlay = yaml.safe_load((ROOT / "configs" / "datasets" / f"{data_set}.yaml").read_text())
+    files = [ROOT / "configs" / name for name in ("train.yaml", f"datasets/{data_set}.yaml", "presets/quick.yaml")]
+    configs = program.bundle_configs(files, {"shrink": 4})
+    for name in ("inference.json", "inference_dicom.json"):
+        present = {key: configs[name][key] for key in overlay if key != "plane"}
+        assert present == {key: value for key, value in overlay.items() if key != "plane"}
+        assert configs[name]["shrink"] == 4
+
+
+@pytest.mark.slow
+def test_the_declared_requirements_are_enough(own_copy, noisy_phantom, tmp_path):
     """In a new environment that has what metadata.json declares, and nothing else."""
     venv.create(tmp_path / "venv", with_pip=True)
     python = str(tmp_path / "venv" / "bin" / "python")
@@ -261,7 +308,7 @@ def test_the_declared_requirements_are_enough(bundle, noisy_phantom, tmp_path):
     packages = [f"{name}=={version}" for name, version in pins.items()]
     for words in (packages[:1], packages):  # torch first: its build without CUDA
         subprocess.run([python, "-m", "pip", "install", "--quiet", *words], check=True)
-    use(bundle, tmp_path, noisy_phantom, tmp_path / "out", python)
+    use(own_copy, tmp_path, noisy_phantom, tmp_path / "out", python)
 
 
 def test_configs_of_another_training_are_refused(run_dir, tmp_path, program):
@@ -279,6 +326,8 @@ def test_configs_of_another_training_are_refused(run_dir, tmp_path, program):
         ("no run", "nowhere does not exist; pass --run_dir of a finished run"),
         ("option", "--max_epocs is no key of"),
         ("card", "lacks title, task"),
+        ("seen part", "was evaluated on part validation, which its training has seen"),
+        ("window", r"differ in intensity \(scaler: upper: 99.5 in the run, 90 by the configs\)"),
     ],
 )
 def test_what_cannot_be_exported_is_refused_in_one_sentence(run_dir, tmp_path, program, damage, message):
@@ -289,8 +338,15 @@ def test_what_cannot_be_exported_is_refused_in_one_sentence(run_dir, tmp_path, p
             (run / name).write_bytes((run_dir / name).read_bytes())
     if damage == "other weights":
         torch.save({"layer": torch.zeros(3)}, run / "models" / "model_last.pt")
+    if damage == "seen part":
+        evaluation = json.loads((run / "evaluation.json").read_text()) | {"part": "validation"}
+        (run / "evaluation.json").write_text(json.dumps(evaluation))
     (tmp_path / "card.yaml").write_text(yaml.safe_dump({"name": "x"}))
-    options = {"option": ["--max_epocs", "4"], "card": ["--card", str(tmp_path / "card.yaml")]}.get(damage, [])
+    options = {
+        "option": ["--max_epocs", "4"],
+        "card": ["--card", str(tmp_path / "card.yaml")],
+        "window": ["--intensity#upper", "90"],
+    }.get(damage, [])
     words = arguments(tmp_path / "nowhere" if damage == "no run" else run, tmp_path / "out")
     with pytest.raises(SystemExit, match=f"^error: .*{message}") as refused:
         program.main([*words, *options])

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 
 from .read import check_gray
 
@@ -61,7 +62,8 @@ def check_header(file: Path) -> None:
     if _stem(file.name) is None:
         return
     try:
-        shape = nib.load(file).header.get_data_shape()
+        image = nib.load(file)
+        shape, affine = image.header.get_data_shape(), image.affine
     except Exception as error:  # nibabel raises what it likes
         raise ValueError(
             f"{file} cannot be read: it is damaged or no NIfTI ({' '.join(str(error).split())[:120]}); "
@@ -73,6 +75,8 @@ def check_header(file: Path) -> None:
             f"{file} has shape {'x'.join(map(str, shape))}, one volume (3-D) or slice (2-D) is needed; "
             "split a series of volumes into one file each"
         )
+    if not (np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 0):
+        raise ValueError(f"{file} has no usable affine (two of its axes fall together, or it is not finite); repair it")
 
 
 def _stem(name: str) -> str | None:
