@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,16 +31,18 @@ from bundle.self_cleansing.dicom.import_labels import LabelSource, file_masks, o
 from bundle.self_cleansing.dicom.label_objects import LabelObject, read_label_object  # noqa: E402
 from bundle.self_cleansing.dicom.reader import series_values  # noqa: E402
 
+_WITHHELD = "a file could not be read or written ({}); check that the data can be read and --output_dir can be written"
 LABEL_EXTENSIONS = (".nii", ".nii.gz", ".nrrd", ".mha")
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What was written: cases, patients, and the series left out, as they may be shown."""
+    """What was written: cases, patients; series without a label and labels without a series, as they may be shown."""
 
     cases: int
     patients: int
     left_out: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
 
 
 def import_dicom(
@@ -48,7 +50,7 @@ def import_dicom(
     output_dir: str | os.PathLike,
     label_names: Sequence[str],
     segments: Sequence[str] = (),
-    label_files: Mapping[str, str] | None = None,
+    label_files: Sequence[tuple[str, str]] = (),
     labels: str | os.PathLike | None = None,
     label_values: Sequence[int] = (),
     mapping_file: str | os.PathLike | None = None,
@@ -61,7 +63,7 @@ def import_dicom(
         output_dir: the folder to make.
         label_names: the classes, label values 1..K.
         segments: what segments and regions of each class are called, K names; (): as the classes.
-        label_files: series folder (absolute, or relative to dicom_dir) -> its label file.
+        label_files: pairs of a series' folder (absolute, or relative to dicom_dir) and its label file.
         labels: a folder of label files; each is named (a trailing _seg aside) after the series' folder, its
             SeriesInstanceUID, or its case in an existing mapping file.
         label_values: value of each class in label files, K numbers; (): 1..K.
@@ -69,7 +71,7 @@ def import_dicom(
         absent_is_empty: a class that a series' SEG or RTSTRUCT does not name is empty there.
 
     Returns:
-        Counts, and the series without a label.
+        Counts, the series without a label, and the SEG and RTSTRUCT that refer to none of the series.
 
     Raises:
         FileNotFoundError, FileExistsError, ValueError: with one sentence; nothing is written.
@@ -84,19 +86,30 @@ def import_dicom(
                 f"{what} must be as many as label_names ({len(label_names)}: {', '.join(label_names)}), "
                 f"got {len(values)}"
             )
+    for what, values in (("label_names", label_names), ("segments", segments)):
+        for number, value in enumerate(values):
+            if any(same_name(value, other) for other in values[:number]):
+                raise ValueError(
+                    f"{what} must differ in more than case and signs, got {value} twice; name each class once"
+                )
     mapping = PrivateMapping(mapping_file)
     series = find_series(root)
-    sources = find_sources(root, series, mapping, label_files or {}, labels)
+    objects = find_label_objects(root)
+    sources = find_sources(root, series, objects, mapping, label_files, labels)
+    used = {label.path for source in sources.values() for label in source.objects}
+    stray = [one for one in objects if one.path not in used and not any(map(one.refers_to, series))]
+    unused = [one.identifiers.path(one.path, root) for one in stray]
     chosen = [one for one in series if one.folder in sources]
     left_out = [one.identifiers.path(one.folder, root) for one in series if one.folder not in sources]
     if not chosen:
         raise ValueError(
-            f"none of the {len(series)} series below {root} has a label: no SEG or RTSTRUCT refers to one; add them, "
-            "or name label files with --label_file or --labels"
+            f"none of the {len(series)} series below {root} has a label: no SEG or RTSTRUCT refers to one"
+            + (f" ({', '.join(unused)} to others)" if unused else "")
+            + "; add them, or name label files with --label_file or --labels"
         )
     _check_some_label(segments or label_names, [sources[one.folder] for one in chosen])
     names = mapping.number(chosen)
-    patients = _patients(chosen, names)
+    patients = mapping.patients(names)
     with whole_folder(output_dir) as folder:
         entries = []
         for one, case in tqdm(list(zip(chosen, names, strict=True)), desc="series", unit="series"):
@@ -114,14 +127,15 @@ def import_dicom(
         _describe(folder, output_dir.name, label_names, chosen, entries)
         find_cases(folder)  # what cannot be read back is not left behind
         mapping.write()
-    return Imported(len(entries), len(set(patients.values())), left_out)
+    return Imported(len(entries), len(set(patients.values())), left_out, unused)
 
 
 def find_sources(
     root: Path,
     series: Sequence[Series],
+    objects: Sequence[LabelObject],
     mapping: PrivateMapping,
-    label_files: Mapping[str, str],
+    label_files: Sequence[tuple[str, str]],
     labels: str | os.PathLike | None,
 ) -> dict[Path, LabelSource]:
     """Say where the label of each series comes from: a named file first, then the folder of files, then DICOM objects.
@@ -132,26 +146,34 @@ def find_sources(
     Raises:
         ValueError, FileNotFoundError: if a file or folder is missing, or belongs to no series or to several.
     """
-    objects = find_label_objects(root)
     found = {
         one.folder: LabelSource(objects=tuple(label for label in objects if label.refers_to(one)))
         for one in series
         if any(label.refers_to(one) for label in objects)
     }
     files = _files_of_folder(_absolute(labels), series, mapping) if labels else {}
-    for folder, file in label_files.items():
+    named: dict[Path, str] = {}
+    for folder, file in label_files:
         match = [one for one in series if one.folder in (_absolute(folder), root / folder)]
         if not match:
             raise ValueError(
                 "--label_file names a folder that holds no image series; give it relative to --dicom_dir, as in "
                 "--label_file 'folder=label.nii.gz'"
             )
+        if match[0].folder in named:
+            raise ValueError(
+                f"--label_file names series folder {folder} twice, with {named[match[0].folder]} and {file}; a series "
+                "has one label file"
+            )
+        if not _absolute(file).is_file():
+            raise FileNotFoundError(f"label file {file} of --label_file {folder}={file} does not exist; check its path")
+        named[match[0].folder] = file
         files[match[0].folder] = _absolute(file)
     for folder, file in files.items():
-        if not file.is_file():
-            raise FileNotFoundError("a label file that --label_file names does not exist; check its path")
-        is_object = not file.name.lower().endswith(LABEL_EXTENSIONS)
-        found[folder] = LabelSource(objects=(_object(file),)) if is_object else LabelSource(file=file)
+        if file.name.lower().endswith(LABEL_EXTENSIONS):
+            found[folder] = LabelSource(file=file)
+        else:
+            found[folder] = LabelSource(objects=(read_label_object(file, file.parent, series[0].identifiers),))
     return found
 
 
@@ -167,10 +189,6 @@ def _check_some_label(segments: Sequence[str], sources: Sequence[LabelSource]) -
                 f"no segment or region of any series is called {segment}; there are: {', '.join(there) or 'none'}; "
                 "name it with --segments"
             )
-
-
-def _object(file: Path) -> LabelObject:
-    return read_label_object(file, file.parent)
 
 
 def _files_of_folder(folder: Path, series: Sequence[Series], mapping: PrivateMapping) -> dict[Path, Path]:
@@ -198,16 +216,6 @@ def _files_of_folder(folder: Path, series: Sequence[Series], mapping: PrivateMap
             )
         found[match[0].folder] = file
     return found
-
-
-def _patients(series: Sequence[Series], cases: Sequence[str]) -> dict[str, str]:
-    """case -> "patient_0001", ...: series with one PatientID (or, without any, of one study) are of one patient."""
-    numbers: dict[tuple[str, str], str] = {}
-    patients = {}
-    for one, case in zip(series, cases, strict=True):
-        key = ("patient", one.patient_id) if one.patient_id else ("study", one.study_uid or case)
-        patients[case] = numbers.setdefault(key, f"patient_{len(numbers) + 1:04d}")
-    return patients
 
 
 def _compact(image: np.ndarray) -> np.ndarray:
@@ -277,11 +285,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--mapping_file", help="private; default: <output_dir>_private_mapping.csv")
     options = vars(parser.parse_args(arguments))
-    options["label_files"] = dict(options.pop("label_file"))
+    options["label_files"] = options.pop("label_file")
     try:
         imported = import_dicom(**options)
     except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+        raw = isinstance(error, OSError) and error.errno is not None  # its text quotes a path, maybe a patient's
+        sys.exit(f"error: {_WITHHELD.format(error.strerror)}" if raw else f"error: {error}")
+    if imported.unused:
+        print(f"{len(imported.unused)} SEG or RTSTRUCT of series that were not found: {', '.join(imported.unused)}")
     if imported.left_out:
         print(f"{len(imported.left_out)} series without label left out: {', '.join(imported.left_out)}")
     print(f"{options['output_dir']}: {imported.cases} cases of {imported.patients} patients")

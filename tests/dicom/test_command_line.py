@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import io
 import os
 import subprocess
@@ -22,7 +23,7 @@ from dicom.generated import write_rtstruct, write_seg, write_series
 from dicom.test_series import write_broken
 from running import ROOT, bundle_command
 
-from bundle.self_cleansing.dicom import find_series
+from bundle.self_cleansing.dicom import dicom_cases, find_series
 from bundle.self_cleansing.networks import ResidualUNet
 
 SIDE = 40
@@ -95,7 +96,13 @@ def patient_data(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kind", ["missing slice", "mixed", "transfer syntax", "few pixels"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "missing slice",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("mixed", "transfer syntax", "few pixels")),
+    ],
+)
 def test_a_broken_series_ends_the_command_before_anything_is_written(kind, checkpoint, tmp_path):
     write_series(tmp_path / "data" / "a_good_one", slices=4, size=(SIDE, SIDE), pixels=hu(4, 0))
     write_broken(kind, tmp_path / "data" / "s")
@@ -116,16 +123,20 @@ def test_inference_writes_nifti_and_seg_on_the_grid_of_each_series(checkpoint, t
         pixels=np.pad(hu(3, 1), ((0, 0), (0, 0), (0, 8))),
     )
     write_series(data / "a", slices=1, size=(SIDE, SIDE), pixels=hu(1, 2))
-    result = inference(data, out, checkpoint, tmp_path)
+    write_series(data / "mr", slices=2, change=lambda index, image: setattr(image, "Modality", "MR"))
+    result = inference(data, out, checkpoint, tmp_path, modality="CT")
     assert result.returncode == 0, result.stderr[-3000:]
+    (line,) = [line for line in (result.stdout + result.stderr).splitlines() if "passed over" in line]
+    assert "1 image series passed over: mr (MR, 2 files)" in line
     results = [f"case_{number:04d}_seg{end}" for number in (1, 2) for end in (".dcm", ".nii.gz")]
     assert sorted(path.name for path in out.iterdir()) == [*results, "private_mapping.csv"]
     voxels = 0
-    for case, series in zip(("case_0001", "case_0002"), find_series(data), strict=True):
+    for case, series in zip(("case_0001", "case_0002"), find_series(data, "CT"), strict=True):
         nifti = nib.load(out / f"{case}_seg.nii.gz")
-        label = np.asarray(nifti.dataobj).reshape(series.shape)
+        assert nifti.shape == series.shape  # also of the single slice
+        label = np.asarray(nifti.dataobj)
         voxels += int((label > 0).sum())
-        np.testing.assert_allclose(nifti.affine[:, [0, 1, 3]], series.affine[:, [0, 1, 3]], atol=1e-4)
+        np.testing.assert_allclose(nifti.affine, series.affine, atol=1e-4)
         seg = hd.seg.segread(out / f"{case}_seg.dcm")
         back = seg.get_pixels_by_source_instance(
             list(series.sop_instance_uids), combine_segments=True, assert_missing_frames_are_empty=True
@@ -133,11 +144,19 @@ def test_inference_writes_nifti_and_seg_on_the_grid_of_each_series(checkpoint, t
         np.testing.assert_array_equal(back.T, label)
         assert [seg.get_segment_description(number).segment_label for number in (1, 2)] == ["liver", "spleen"]
     assert voxels > 0
+
+
+@pytest.mark.slow
+def test_inference_with_more_data_keeps_the_results_of_the_cases_it_knows(checkpoint, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    write_series(data / "a", slices=1, size=(SIDE, SIDE), pixels=hu(1, 2))
+    result = inference(data, out, checkpoint, tmp_path)
+    assert result.returncode == 0, result.stderr[-3000:]
     first = (out / "case_0001_seg.nii.gz").read_bytes()
     write_series(data / "0_new", slices=2, size=(SIDE, SIDE), pixels=hu(2, 3))
     result = inference(data, out, checkpoint, tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
-    assert nib.load(out / "case_0003_seg.nii.gz").shape[2] == 2  # the newcomer took the next number
+    assert nib.load(out / "case_0002_seg.nii.gz").shape[2] == 2  # the newcomer took the next number
     assert gzip.decompress(first) == gzip.decompress((out / "case_0001_seg.nii.gz").read_bytes())
 
 
@@ -162,7 +181,22 @@ def holds_identifier(content: bytes) -> list[str]:
     ]
 
 
-def test_nothing_of_the_patient_leaves_the_mapping_files_and_the_seg(patient_data, tmp_path):
+@pytest.fixture
+def import_script():
+    """scripts/import_dicom.py; its command lines that fail need no process of their own."""
+    spec = importlib.util.spec_from_file_location("import_dicom", ROOT / "scripts" / "import_dicom.py")
+    module = sys.modules["import_dicom"] = importlib.util.module_from_spec(spec)
+    path = list(sys.path)
+    spec.loader.exec_module(module)
+    del sys.modules["import_dicom"]
+    sys.path[:] = path
+    return module
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no /proc/self/mem, a file that even root cannot read")
+def test_nothing_of_the_patient_leaves_the_mapping_files_and_the_seg(
+    patient_data, import_script, tmp_path, monkeypatch, capfd
+):
     work, outputs = tmp_path / "work", []
     work.mkdir()
 
@@ -171,8 +205,8 @@ def test_nothing_of_the_patient_leaves_the_mapping_files_and_the_seg(patient_dat
         assert result.returncode == 0, result.stdout[-1500:] + result.stderr[-3000:]
         outputs.append(result.stdout + result.stderr)
 
-    script = [sys.executable, ROOT / "scripts" / "import_dicom.py", "--dicom_dir", patient_data]
-    command(*script, "--output_dir", work / "set", "--label_names", "liver", "spleen")
+    script = [sys.executable, ROOT / "scripts" / "import_dicom.py"]
+    command(*script, "--dicom_dir", patient_data, "--output_dir", work / "set", "--label_names", "liver", "spleen")
     settings = {"dataset_dir": work / "set", "output_dir": work / "run", "cache_dir": work / "cache", "device": "cpu"}
     settings |= {"class_names": "['liver','spleen']", "split_seed": 0}
     overlays = ["datasets/ct", "methods/self_cleansing_off"]
@@ -183,18 +217,33 @@ def test_nothing_of_the_patient_leaves_the_mapping_files_and_the_seg(patient_dat
     outputs.append(result.stdout + result.stderr)
     broken = tmp_path / "broken" / "Zyxwvuth_Quentinia"
     write_series(broken, change=lambda index, image: (identified(index, image), index == 2 and image.pop("PixelData")))
+    failed = inference(broken.parent, work / "failed", model, work)
+    assert failed.returncode != 0 and "error: " in failed.stderr, failed.stderr[-2000:]
+    outputs.append(failed.stdout + failed.stderr)
 
-    def failing(*words: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*map(str, words)], cwd=work, env=ENVIRONMENT, capture_output=True, text=True)
-
-    to = ["--output_dir", work / "failed", "--label_names"]
-    for failed in (
-        inference(broken.parent, work / "failed", model, work),
-        failing(*script[:2], "--dicom_dir", broken.parent, *to, "liver"),
-        failing(*script, *to, "lung"),
+    beside = tmp_path / "beside" / "Zyxwvuth_Quentinia"  # a damaged label without a name beside images that have one
+    write_rtstruct(beside / "rt", write_series(beside / "ct", change=identified), {})
+    nameless = pydicom.dcmread(beside / "rt")
+    del nameless.StructureSetROISequence, nameless.PatientName, nameless.PatientID
+    nameless.save_as(beside / "rt")
+    unreadable = tmp_path / "unreadable" / "Zyxwvuth_Quentinia"  # no header says that this is a name
+    write_series(unreadable, change=lambda index, image: (image.pop("PatientName"), image.pop("PatientID")))
+    (unreadable / "PAT-88431207").symlink_to("/proc/self/mem")  # no mode stops root, this does
+    monkeypatch.chdir(work)
+    for folder, name, message in (
+        (broken.parent, "liver", "has no pixel data"),
+        (patient_data, "lung", "no segment or region of any series is called lung"),
+        (beside.parent, "liver", "/rt is damaged"),
+        (unreadable.parent, "liver", "[entry 1]/[entry 1] cannot be read (Input/output error)"),
     ):
-        assert failed.returncode != 0 and "error: " in failed.stderr, failed.stderr[-2000:]
-        outputs.append(failed.stdout + failed.stderr)
+        words = ["--dicom_dir", folder, "--output_dir", work / "failed", "--label_names", name]
+        with pytest.raises(SystemExit) as ended:
+            import_script.main([*map(str, words)])
+        assert str(ended.value).startswith("error: ") and message in str(ended.value)
+        outputs.append(str(ended.value) + "".join(capfd.readouterr()))
+    with pytest.raises(ValueError, match="cannot be read") as raised:
+        dicom_cases(unreadable.parent, work / "failed" / "private_mapping.csv")
+    outputs.append(str(raised.value))
 
     for text in outputs:
         assert not holds_identifier(text.encode()), text[-3000:]

@@ -15,12 +15,13 @@ from monai.transforms import LoadImage
 from pydicom.uid import UID
 from running import ROOT
 
-from bundle.self_cleansing.dicom import find_label_objects, find_series
+from bundle.self_cleansing.dicom import find_label_objects, find_series, read_series
 
 SHARED = Path(os.environ.get("SELF_CLEANSING_DATA", ROOT.parent / "shared" / "data")) / "dicom"
 REAL = pytest.mark.skipif(
     not SHARED.is_dir(), reason=f"no real DICOM: {SHARED} does not exist; set SELF_CLEANSING_DATA to the data's folder"
 )
+MR_IMAGE = UID("1.2.840.10008.5.1.4.1.1.4")
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 OBLIQUE = (0.8, 0.6, 0.0, -0.36, 0.48, -0.8)  # two perpendicular unit vectors
 
@@ -69,6 +70,12 @@ def htj2k(index: int, image: pydicom.Dataset) -> None:
     image["PixelData"].is_undefined_length = True
 
 
+def every_second(index: int, image: pydicom.Dataset) -> None:
+    image.SpacingBetweenSlices = 2.0
+    if index % 2:
+        skip(image)
+
+
 BROKEN = {
     "missing slice": (
         lambda index, image: skip(image) if index == 2 else None,
@@ -114,6 +121,28 @@ BROKEN = {
         on_slice(0, ModalityLUTSequence=[pydicom.Dataset()]),
         r"file s/slice0 stores values through a lookup table",
     ),
+    "patients": (
+        on_slice(1, PatientID="SECRET"),
+        r"differ in PatientID: s/slice0 and s/slice1 are of two patients; put",
+    ),
+    "studies": (
+        on_slice(1, StudyInstanceUID="1.2.3"),
+        r"differ in StudyInstanceUID: s/slice0 and s/slice1 are of two st",
+    ),
+    "modalities": (on_slice(1, Modality="MR"), r"differ in Modality: s/slice0 and s/slice1 are of two kinds of images"),
+    "classes": (on_slice(1, SOPClassUID=MR_IMAGE), r"differ in SOPClassUID: s/slice0 and s/slice1 are of two kinds"),
+    "every second slice": (
+        every_second,
+        r"series s lacks slices throughout: they are 4\.000 mm apart, but SpacingBetweenSlices says 2\.000 mm; export",
+    ),
+    "palette": (
+        on_slice(0, PhotometricInterpretation="PALETTE COLOR"),
+        r"file s/slice0 has gray values of another meaning than MONOCHROME2 \(PhotometricInterpretation says PALETTE",
+    ),
+    "inverted": (
+        on_slice(0, PhotometricInterpretation="MONOCHROME1"),
+        r"\(PhotometricInterpretation says MONOCHROME1\)",
+    ),
     "no pixels": (
         lambda index, image: delattr(image, "PixelData") if index == 1 else None,
         r"file s/slice1 has no pixel data \(a header only, or cut short\)",
@@ -135,6 +164,84 @@ def test_each_broken_series_is_refused_in_one_sentence(kind, tmp_path):
     with pytest.raises(ValueError, match=BROKEN[kind][1]) as raised:
         find_series(tmp_path)
     assert "\n" not in str(raised.value) and "; " in str(raised.value)  # one sentence with a remedy
+    assert "SECRET" not in str(raised.value) and "1.2.3" not in str(raised.value)
+
+
+def test_slices_as_far_apart_as_the_header_says_pass(tmp_path):
+    write_series(tmp_path / "a", change=lambda index, image: setattr(image, "SpacingBetweenSlices", 2.0))
+    write_series(tmp_path / "b", change=lambda index, image: setattr(image, "SpacingBetweenSlices", -2.0))
+    assert len(find_series(tmp_path)) == 2
+
+
+def screenshot(index: int, image: pydicom.Dataset) -> None:
+    image.SOPClassUID, image.ImageType = UID("1.2.840.10008.5.1.4.1.1.7"), ["DERIVED", "SECONDARY", "SCREEN SAVE"]
+    del image.ImagePositionPatient, image.ImageOrientationPatient, image.PixelSpacing
+    coloured(index, image)
+
+
+def coloured_mr(index: int, image: pydicom.Dataset) -> None:
+    image.Modality = "MR"
+    coloured(index, image)
+
+
+def localizer(index: int, image: pydicom.Dataset) -> None:
+    image.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    image.ImageOrientationPatient = list(SAGITTAL if index else (1, 0, 0, 0, 1, 0))
+
+
+def test_series_that_cannot_be_volumes_are_passed_over_and_listed(tmp_path, caplog):
+    write_series(tmp_path / "ct")
+    write_series(tmp_path / "ct", slices=1, change=screenshot, names="dose{}".format)  # beside the images, too
+    write_series(tmp_path / "DOE_scout", slices=2, change=localizer)
+    write_series(tmp_path / "mr", slices=3, change=coloured_mr)
+    (series,) = find_series(tmp_path, "CT")
+    assert series.folder.name == "ct" and len(series.files) == 4 and load(series.folder).shape == (8, 6, 4)
+    (line,) = [one for one in caplog.messages if "passed over" in one]
+    assert line == (
+        "3 image series passed over: [entry 1] (localizer, 2 files), ct (screenshot, 1 files), mr (MR, 3 files)"
+    )
+    with pytest.raises(ValueError, match="file mr/slice0 is in colour"):  # without a modality nothing else is let pass
+        find_series(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"holds no series to read \(4 image series passed over: .* ct \(CT, 4 files\)"
+    ):
+        find_series(tmp_path, "PT")
+    with pytest.raises(ValueError, match=r"\[entry 1\] holds no DICOM image of a volume"):
+        load(tmp_path / "DOE_scout")
+
+
+def test_a_localizer_among_the_images_of_a_series_is_still_refused(tmp_path):
+    write_series(tmp_path / "s", change=lambda index, image: localizer(1, image) if index == 2 else None)
+    with pytest.raises(ValueError, match="series s have two orientations"):
+        find_series(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no /proc/self/mem, a file that even root cannot read")
+def test_a_file_that_cannot_be_read_is_called_by_its_place(tmp_path):
+    images = write_series(tmp_path / "JONES" / "b")
+    write_rtstruct(tmp_path / "JONES" / "b" / "rt", images, {})
+    (tmp_path / "JONES" / "a_SMITH").symlink_to("/proc/self/mem")  # nothing says that these are names
+    for read in (find_series, find_label_objects):
+        with pytest.raises(ValueError, match=r"^\[entry 1\]/\[entry 1\] cannot be read \(Input/output error\), so"):
+            read(tmp_path)
+    with pytest.raises(ValueError, match=r"^\[entry 1\]/\[entry 1\] cannot be read"):
+        read_series(tmp_path / "JONES")
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path, monkeypatch):
+    write_series(tmp_path / "a")
+    (tmp_path / "SMITH" / "ct").mkdir(parents=True)
+    scandir = os.scandir
+
+    def denied(path):  # tests may run as root, whom no mode stops
+        if Path(path).name == "SMITH":
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    for read in (find_series, find_label_objects):
+        with pytest.raises(ValueError, match=r"^\[entry 1\] cannot be read \(Permission denied\), so nobody knows"):
+            read(tmp_path)
 
 
 @pytest.mark.parametrize("keep", [140, 400, 700, -200, -50, -1])
@@ -212,7 +319,7 @@ def test_a_single_slice_takes_its_spacing_from_the_header(tmp_path):
 @pytest.mark.parametrize("orientation", [(1, 0, 0, 0, 1, 0), SAGITTAL, OBLIQUE])
 def test_oblique_mr_in_reversed_order_with_a_slope_per_slice(orientation, tmp_path):
     def change(index, image):
-        image.Modality, image.SOPClassUID = "MR", UID("1.2.840.10008.5.1.4.1.1.4")
+        image.Modality, image.SOPClassUID = "MR", MR_IMAGE
         image.InstanceNumber = 10 - index
         image.RescaleSlope, image.RescaleIntercept = [1, 0.25, 2.5, 1.125][index], index
 

@@ -76,6 +76,7 @@ def test_every_labelled_series_becomes_a_case(script, data, tmp_path, capsys):
         ("case_0002", "patient_0002"),
     ]
     assert label_names(out) == {1: "liver", 2: "spleen"}
+    assert json.loads((out / "dataset.json").read_text())["modality"] == {"0": "CT"}
     series = {one.folder.parent.name: one for one in find_series(data["folder"]) if one.folder.name == "ct"}
     for case, one in zip(cases, (series["p1"], series["p2"]), strict=True):
         image = nib.load(case["image"])
@@ -152,7 +153,19 @@ def test_a_folder_of_label_files_is_matched_by_series_folder_uid_or_case(script,
         ),
         (["liver", "spleen", "--segments", "liver"], "segments must be as many as label_names (2: liver, spleen)"),
         (["liver", "--label_file", "nowhere=x.nii"], "--label_file names a folder that holds no image series"),
-        (["liver", "--label_file", "p1/plain=none.nii"], "a label file that --label_file names does not exist"),
+        (
+            ["liver", "--label_file", "p1/plain=none.nii"],
+            "label file none.nii of --label_file p1/plain=none.nii does not",
+        ),
+        (
+            ["liver", "--label_file", "p1/plain=README.md", "./p1/plain=b.nii"],
+            "--label_file names series folder ./p1/plain twice, with README.md and b.nii; a series has one label file",
+        ),
+        (["liver", "Liver"], "label_names must differ in more than case and signs, got Liver twice"),
+        (
+            ["a", "b", "--segments", "liver", "liver"],
+            "segments must differ in more than case and signs, got liver twice",
+        ),
         (["liver", "--label_file", "p1/plain=README.md"], "file README.md is no SEG or RTSTRUCT (modality none)"),
         (["liver", "--mapping_file", "{out}/map.csv"], "must lie outside the data set"),
         (["liver", "--labels", "nowhere"], "is no folder; check --labels"),
@@ -182,6 +195,49 @@ def test_a_class_that_one_series_lacks_is_an_error_or_empty(script, data, tmp_pa
     assert len(find_cases(out)) == 3
 
 
+def test_labels_of_series_that_are_not_there_are_listed(script, data, tmp_path, capsys):
+    images = write_series(tmp_path / "elsewhere", size=SIZE)
+    write_rtstruct(data["folder"] / "p2" / "stray", images, {"liver": []})
+    run(script, data, tmp_path, "--label_names", "liver")
+    assert "1 SEG or RTSTRUCT of series that were not found: p2/stray\n" in capsys.readouterr().out
+    (tmp_path / "alone").mkdir()
+    write_series(tmp_path / "alone" / "ct", size=SIZE)
+    (data["folder"] / "p2" / "stray").rename(tmp_path / "alone" / "stray")
+    with pytest.raises(ValueError, match=r"no SEG or RTSTRUCT refers to one \(stray to others\); add them"):
+        script.import_dicom(tmp_path / "alone", tmp_path / "y", ["liver"])
+
+
+def test_a_patient_keeps_its_number_in_the_next_import(script, data, tmp_path):
+    words = ["--label_names", "liver", "--mapping_file", str(tmp_path / "map.csv")]
+    first = {case["case"]: case["patient"] for case in find_cases(run(script, data, tmp_path, *words))}
+    assert first == {"case_0001": "patient_0001", "case_0002": "patient_0002"}
+    (data["folder"] / "p1").rename(tmp_path / "gone")
+    images = write_series(data["folder"] / "p0" / "ct", size=SIZE, patient="C")
+    write_rtstruct(data["folder"] / "p0" / "rt", images, {"liver": []})
+    script.main(["--dicom_dir", str(data["folder"]), "--output_dir", str(tmp_path / "y"), *words])
+    second = {case["case"]: case["patient"] for case in find_cases(tmp_path / "y")}
+    assert second == {"case_0002": "patient_0002", "case_0003": "patient_0003"}
+
+
+def test_errors_of_the_system_do_not_show_paths(script, data, tmp_path, monkeypatch):
+    def denied(*words: object) -> None:
+        raise PermissionError(13, "Permission denied", "/data/DOE_JANE/ct/1")
+
+    monkeypatch.setattr(script, "series_values", denied)
+    message = error(script, data, tmp_path, "--label_names", "liver")
+    assert "could not be read or written (Permission denied); check" in message and "DOE" not in message
+
+
+def test_a_label_file_in_a_patient_s_folder_is_named_without_it(script, tmp_path):
+    write_series(tmp_path / "dicom" / "ct", size=SIZE)  # of DOE^JANE
+    folder = tmp_path / ("DOE_JANE" * 15)  # the reader's text is cut within the path
+    folder.mkdir(parents=True)
+    (folder / "ct.nii").write_bytes(b"no NIfTI")
+    words = ["--label_names", "liver", "--label_file", f"ct={folder / 'ct.nii'}"]
+    message = error(script, {"folder": tmp_path / "dicom"}, tmp_path, *words)
+    assert "ct.nii cannot be read" in message and "DOE" not in message
+
+
 def test_one_class_in_two_label_files_is_refused(script, data, tmp_path):
     write_rtstruct(data["folder"] / "p1" / "again", data["a"], {"liver": []})
     message = error(script, data, tmp_path, "--label_names", "liver")
@@ -194,6 +250,7 @@ def test_series_without_any_label_are_an_error(script, tmp_path):
     assert "none of the 1 series below" in message and "has a label: no SEG or RTSTRUCT refers to one" in message
 
 
+@pytest.mark.slow
 def test_the_command_runs_from_any_folder(data, tmp_path):
     command = [sys.executable, str(ROOT / "scripts" / "import_dicom.py"), "--dicom_dir", str(data["folder"])]
     words = ["--output_dir", "x", "--label_names", "liver"]

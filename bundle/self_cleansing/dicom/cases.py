@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from .identifiers import Place
 from .private_mapping import PrivateMapping
-from .series import Place, Series, find_series
+from .series import Series, find_series
 
 
 def dicom_cases(
-    dicom_dir: str | os.PathLike, mapping_file: str | os.PathLike, referable: bool = False
+    dicom_dir: str | os.PathLike, mapping_file: str | os.PathLike, referable: bool = False, modality: str | None = None
 ) -> list[dict[str, str]]:
     """Check every series below a folder and give each a number.
 
@@ -21,6 +23,7 @@ def dicom_cases(
         mapping_file: says afterwards which series each case is; if it exists, known series keep their number. Written
             last, and only by a call that succeeds. Results are expected beside it.
         referable: also demand what a DICOM SEG must refer to: UIDs of study, series, images and frame of reference.
+        modality: "CT", "MR", "PT", ...: pass over series of any other, and say so in one line; None: take all.
 
     Returns:
         One {"image": folder of the series, "case": "case_0001"} per series.
@@ -28,7 +31,9 @@ def dicom_cases(
     Raises:
         FileNotFoundError, ValueError: as `find_series` and `PrivateMapping`; nothing is written.
     """
-    series = find_series(dicom_dir)
+    if modality is not None and not re.fullmatch(r"[A-Z0-9_ ]{2,16}", modality):
+        raise ValueError(f"modality must be null or a word of DICOM such as CT, MR or PT, got {modality!r}")
+    series = find_series(dicom_dir, modality)
     if referable:
         check_referable(series, dicom_dir)
     mapping = PrivateMapping(mapping_file)

@@ -44,6 +44,7 @@ def check_stack(
     pixel_spacing: Sequence[float],
     folder: str,
     name: Callable[[int], str],
+    declared_spacing_mm: float = 0.0,
 ) -> None:
     """Refuse slices that do not make a regular grid.
 
@@ -53,6 +54,7 @@ def check_stack(
         pixel_spacing: mm between rows, between columns.
         folder: the series in errors.
         name: names slice k in errors.
+        declared_spacing_mm: SpacingBetweenSlices; 0 where the header has none.
 
     Raises:
         ValueError: if a position is there twice, the stack leans, a slice is missing or the distances vary.
@@ -81,6 +83,12 @@ def check_stack(
         raise ValueError(
             f"series {folder} lacks a slice between {name(widest)} and {name(widest + 1)} (they are "
             f"{steps[widest]:.3f} mm apart, the others {step:.3f} mm); export the series again, complete"
+        )
+    declared = abs(declared_spacing_mm)  # nuclear medicine gives it a sign
+    if declared and step > 1.5 * declared:
+        raise ValueError(
+            f"series {folder} lacks slices throughout: they are {step:.3f} mm apart, but SpacingBetweenSlices says "
+            f"{declared:.3f} mm; export the series again, complete (or correct that value if it is wrong)"
         )
     regular = np.linspace(along[0], along[-1], len(along))
     spacing = (along[-1] - along[0]) / (len(along) - 1)

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pydicom
 from pydicom.dataset import Dataset
 
-from .identifiers import IDENTIFYING, Identifiers, identifying_values
+from .identifiers import IDENTIFYING, Identifiers, Place, identifying_values
 from .pixel_data import DEFLATED, TRANSFER_SYNTAXES, missing_pixel_data
 from .quiet import quiet
 
@@ -24,7 +24,7 @@ _TAGS = [
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality"),
     *("Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "BitsAllocated", "PixelSpacing", "SliceThickness"),
     *("SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient", "ModalityLUTSequence"),
-    *("SpecificCharacterSet", *IDENTIFYING),
+    *("PhotometricInterpretation", "ImageType", "SpecificCharacterSet", *IDENTIFYING),
 ]
 
 
@@ -46,6 +46,8 @@ class Header:
     transfer_syntax: str = ""
     shape: tuple[int, int] = (0, 0)  # columns, rows
     samples_per_pixel: int = 1
+    photometric_interpretation: str = ""
+    image_type: tuple[str, ...] = ()
     frames: int = 1
     pixel_spacing: tuple[float, ...] | None = None  # between rows, between columns, mm
     slice_thickness: float = 0.0
@@ -61,10 +63,50 @@ class Header:
         return self.modality not in NO_IMAGES and self.sop_class_uid != DIRECTORY
 
 
-def dicom_files(folder: Path, recursive: bool) -> Iterator[Path]:
-    """Every DICOM file (by its first bytes, whatever its name) in order of name; hidden ones are left out."""
+def read_headers(folder: Path, recursive: bool, root: Path) -> tuple[list[Header], Place]:
+    """Read the header of every DICOM file (by its first bytes, whatever its name) in order of name.
+
+    Args:
+        folder: hidden files are left out.
+        recursive: also of the folders below it, hidden ones aside.
+        root: the folder that messages start from.
+
+    Returns:
+        The headers, and how to call files in messages: without what identifies the patient of any of them.
+
+    Raises:
+        ValueError: if a folder or file cannot be read. It is called by its place only, because its patient is unknown.
+    """
+    headers: list[Header] = []
+    unreadable: list[tuple[Path, str]] = []
+
+    def note(error: OSError) -> None:
+        unreadable.append((Path(error.filename), _reason(error)))
+
+    for path in _files(folder, recursive, note):
+        try:
+            if path.is_file() and _is_dicom(path):
+                headers.append(read_header(path))
+        except OSError as error:
+            unreadable.append((path, _reason(error)))
+    place = Place(root, Identifiers(frozenset().union(*(header.identifiers.values for header in headers))))
+    if unreadable:
+        path, reason = unreadable[0]
+        more = f", {len(unreadable) - 1} more cannot either" if len(unreadable) > 1 else ""
+        raise ValueError(
+            f"{place.entries(path)} cannot be read ({reason}{more}), so nobody knows what it holds; make it readable, "
+            "or move it out of the folder"
+        )
+    return headers, place
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__  # its text quotes the path
+
+
+def _files(folder: Path, recursive: bool, onerror: Callable[[OSError], None]) -> Iterator[Path]:
     seen: set[str] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=onerror):
         real = os.path.realpath(parent)
         folders[:] = sorted(name for name in folders if not name.startswith(".")) if recursive else []
         if real in seen:  # a link to a folder above
@@ -72,9 +114,8 @@ def dicom_files(folder: Path, recursive: bool) -> Iterator[Path]:
             continue
         seen.add(real)
         for name in sorted(files):
-            path = Path(parent) / name
-            if not name.startswith(".") and path.is_file() and _is_dicom(path):
-                yield path
+            if not name.startswith("."):
+                yield Path(parent) / name
 
 
 def _is_dicom(path: Path) -> bool:
@@ -87,6 +128,9 @@ def read_header(path: Path) -> Header:
 
     Returns:
         The header; of a file that cannot be parsed one with `problem` and without values.
+
+    Raises:
+        OSError: if the file cannot be opened or read; its text holds the path.
     """
     with quiet(), open(path, "rb") as file:
         try:
@@ -96,6 +140,8 @@ def read_header(path: Path) -> Header:
             if not one.is_image:
                 return one
             return Header(path=path, **{**values, "problem": _problem(header, one, file)})
+        except OSError:
+            raise
         except Exception:  # pydicom raises what it likes, and quotes values
             return Header(path=path, problem="is damaged: its header cannot be read")
 
@@ -113,6 +159,8 @@ def _values(header: Dataset) -> dict:
         "transfer_syntax": _text(meta, "TransferSyntaxUID"),
         "shape": (int(header.get("Columns") or 0), int(header.get("Rows") or 0)),
         "samples_per_pixel": int(header.get("SamplesPerPixel") or 1),
+        "photometric_interpretation": _text(header, "PhotometricInterpretation"),
+        "image_type": _texts(header.get("ImageType")),
         "frames": int(header.get("NumberOfFrames") or 1),
         "pixel_spacing": _floats(header.get("PixelSpacing"), 2),
         "slice_thickness": float(header.get("SliceThickness") or 0),
@@ -139,6 +187,10 @@ def _problem(header: Dataset, one: Header, file) -> str:
 def _text(header: Dataset, keyword: str) -> str:
     value = header.get(keyword)
     return "" if value is None else str(value).strip()
+
+
+def _texts(value: Sequence[str] | str | None) -> tuple[str, ...]:
+    return tuple(str(one).strip() for one in ([value] if isinstance(value, str) else value or ()))
 
 
 def _floats(value: Sequence | None, count: int) -> tuple[float, ...] | None:

@@ -136,5 +136,27 @@ class Identifiers:
         return "/".join(parts) or "."
 
 
-def _place(folder: Path, name: str) -> int:
-    return sorted(entry.name for entry in folder.iterdir()).index(name) + 1
+@dataclass(frozen=True)
+class Place:
+    """How files below a folder are called in messages."""
+
+    root: Path
+    identifiers: Identifiers
+
+    def __call__(self, path: str | os.PathLike) -> str:
+        return self.identifiers.path(path, self.root)
+
+    def entries(self, path: str | os.PathLike) -> str:
+        """Call every part by its place among its siblings: for what cannot be read, whose patient nobody knows."""
+        parts, folder = [], self.root
+        for part in Path(os.path.relpath(path, self.root)).parts:
+            parts.append(f"[entry {_place(folder, part)}]")
+            folder /= part
+        return "/".join(parts) or "."
+
+
+def _place(folder: Path, name: str) -> int | str:
+    try:
+        return sorted(entry.name for entry in folder.iterdir()).index(name) + 1
+    except (OSError, ValueError):  # a folder that may be entered, but not listed; an entry that is gone
+        return "?"

@@ -62,8 +62,8 @@ def object_masks(
     Raises:
         ValueError: if no object names a class (those that are there are listed), several do, or one cannot be read.
     """
-    masks = np.zeros((len(segments), *series.shape), bool)
-    for mask, segment in zip(masks, segments, strict=True):
+    sources: list[tuple[int, LabelObject]] = []  # class, and the object that holds it
+    for number, segment in enumerate(segments):
         holders = [one for one in source.objects if any(same_name(segment, name) for name in one.names)]
         if len(holders) > 1:
             files = ", ".join(series.identifiers.path(one.path, root) for one in holders)
@@ -77,10 +77,18 @@ def object_masks(
                 f"no segment or region of series {series.identifiers.path(series.folder, root)} is called {segment}; "
                 f"there are: {there or 'none'}; name it with --segments, or pass --absent_is_empty"
             )
-        for holder in holders:
-            wanted = sorted({name for name in holder.names if same_name(segment, name)})
-            read = segment_masks if holder.kind == "SEG" else region_masks
-            mask |= read(holder, series, wanted, root).any(axis=0)
+        sources += [(number, holder) for holder in holders]
+    masks = np.zeros((len(segments), *series.shape), bool)
+    for holder in source.objects:  # each is decoded once for all its classes
+        numbers = [number for number, one in sources if one is holder]
+        wanted = sorted({name for name in holder.names for number in numbers if same_name(segments[number], name)})
+        if not wanted:
+            continue
+        read = segment_masks if holder.kind == "SEG" else region_masks
+        for name, mask in zip(wanted, read(holder, series, wanted, root), strict=True):
+            for number in numbers:
+                if same_name(segments[number], name):
+                    masks[number] |= mask
     return masks
 
 
@@ -111,7 +119,10 @@ def file_masks(
         with quiet():
             label = read_file(file)
     except (ValueError, FileNotFoundError) as error:
-        raise type(error)(str(error).replace(str(file), shown)) from None
+        text = str(error).replace(str(file), shown)
+        if series.identifiers.found_in(text):  # readers quote paths, and quotations are cut short
+            text = f"label {shown} cannot be read; copy it again from its source"
+        raise type(error)(text) from None
     values = label.numpy().reshape(len(label), *label.shape[1:], *[1] * (4 - label.ndim))
     affine = np.asarray(label.affine, float)
     turn = nib.orientations.ornt_transform(

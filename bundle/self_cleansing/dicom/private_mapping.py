@@ -7,21 +7,25 @@ import csv
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..data.whole_file import whole_file
 from .series import Series
 
-COLUMNS = ("case", "folder", "StudyInstanceUID", "SeriesInstanceUID")
+_FIRST_COLUMNS = ("case", "folder", "StudyInstanceUID", "SeriesInstanceUID")  # all that there were once
+COLUMNS = (*_FIRST_COLUMNS, "patient", "PatientID")
 PRIVATE_MAPPING = "private_mapping.csv"
 _CASE = re.compile(r"case_(\d{4,})")
+_PATIENT = re.compile(r"patient_(\d{4,})|")
 
 
 class PrivateMapping:
-    """Case names of series, kept in a CSV file that only its owner may read.
+    """Case and patient names of series, kept in a CSV file that only its owner may read.
 
-    A series is known again by its UIDs, or by its folder if the header has none. A number is never given twice.
+    A series is known again by its UIDs, or by its folder if the header has none; a patient by the PatientID, or by the
+    study if the header has none. A number is never given twice. (A file written before it named patients gets their
+    numbers from the series that are numbered first.)
 
     Args:
         path: the file; if it exists, its cases keep their numbers.
@@ -61,10 +65,29 @@ class PrivateMapping:
             }
             if _key(row) not in known:
                 known[_key(row)] = row["case"]
-                self.rows.append(row)
+                self.rows.append(row | {"patient": "", "PatientID": ""})
                 last += 1
             names.append(known[_key(row)])
+        self._number_patients(dict(zip(names, series, strict=True)))
         return names
+
+    def patients(self, cases: Sequence[str]) -> dict[str, str]:
+        """Say whose the cases are: case -> "patient_0001", ...; of cases that `number` has named."""
+        patients = {row["case"]: row["patient"] for row in self.rows}
+        return {case: patients[case] for case in cases}
+
+    def _number_patients(self, series: Mapping[str, Series]) -> None:
+        """Give the cases without a patient the one of their PatientID, or the next number."""
+        rows = {row["case"]: row for row in self.rows}
+        known = {_patient_key(row): row["patient"] for row in self.rows if row["patient"]}
+        last = max((int(name.removeprefix("patient_")) for name in known.values()), default=0)
+        for case, one in series.items():
+            row = rows[case]
+            row["PatientID"] = row["PatientID"] or one.patient_id
+            if not row["patient"]:
+                row["patient"] = known.get(_patient_key(row), f"patient_{last + 1:04d}")
+                last = max(last, int(row["patient"].removeprefix("patient_")))
+            known.setdefault(_patient_key(row), row["patient"])
 
     def write(self) -> None:
         """Write the table, whole or not at all, readable by nobody but its owner."""
@@ -94,6 +117,12 @@ def _key(row: dict[str, str]) -> tuple[str, ...]:
     return (row["folder"],)
 
 
+def _patient_key(row: Mapping[str, str]) -> tuple[str, str]:
+    if row["PatientID"]:
+        return "patient", row["PatientID"]
+    return "study", row["StudyInstanceUID"] or row["case"]
+
+
 def _read(path: Path) -> list[dict[str, str]]:
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -102,11 +131,12 @@ def _read(path: Path) -> list[dict[str, str]]:
             columns = tuple(reader.fieldnames or ())
     except (csv.Error, UnicodeDecodeError):
         rows, columns = [], ()
-    good = columns == COLUMNS and all(None not in row.values() and None not in row for row in rows)
-    if not good or not all(_CASE.fullmatch(row["case"]) for row in rows):
+    good = columns in (COLUMNS, _FIRST_COLUMNS) and all(None not in row.values() and None not in row for row in rows)
+    rows = [dict.fromkeys(COLUMNS, "") | row for row in rows] if good else []
+    if not good or not all(_CASE.fullmatch(row["case"]) and _PATIENT.fullmatch(row["patient"]) for row in rows):
         raise ValueError(
-            f"mapping file {path} must have the columns {', '.join(COLUMNS)} and cases like case_0001; restore it, or "
-            "remove it together with the results beside it"
+            f"mapping file {path} must have the columns {', '.join(COLUMNS)}, cases like case_0001 and patients like "
+            "patient_0001; restore it, or remove it together with the results beside it"
         )
     for what, values in (("case", [row["case"] for row in rows]), ("series", [_key(row) for row in rows])):
         if len(set(values)) < len(values):

@@ -12,8 +12,9 @@ import numpy as np
 from monai.data import ITKReader
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 
+from .identifiers import Place
 from .quiet import quiet
-from .series import Place, Series, read_series
+from .series import Series, read_series
 
 
 class DicomSeriesReader(ITKReader):

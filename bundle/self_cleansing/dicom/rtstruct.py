@@ -17,13 +17,16 @@ from .label_objects import LabelObject
 from .quiet import quiet
 from .series import Series
 
-CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "")
+XOR = "CLOSEDPLANAR_XOR"
+CLOSED = ("CLOSED_PLANAR", XOR, "")
 
 
 def region_masks(label: LabelObject, series: Series, regions: Sequence[str], root: str | os.PathLike) -> np.ndarray:
     """Rasterise regions: a voxel belongs to a region if its centre lies inside the contours of its slice.
 
-    Contours of one region in one slice are combined by exclusive or, so that one inside another is a hole.
+    Contours of one region in one slice are united; one that lies inside another is a hole in it, one inside the hole
+    an island again. Contours of type CLOSEDPLANAR_XOR are combined by exclusive or, as DICOM demands. A contour stored
+    twice counts once. Voxels decide: those enclosed are the same (stored twice), or all belong to the other (inside).
 
     Args:
         label: an RTSTRUCT.
@@ -56,7 +59,7 @@ def region_masks(label: LabelObject, series: Series, regions: Sequence[str], roo
         except Exception:  # pydicom raises what it likes, and quotes values
             raise ValueError(f"{file} is damaged or incomplete; copy it again from its source") from None
     for region, mask in zip(regions, masks, strict=True):
-        for number in {number for number, roi in rois.items() if str(roi.ROIName) == region}:
+        for number in {key for key, roi in rois.items() if str(roi.ROIName) == region}:
             mine = [one for one, (roi, _) in zip(drawn, contours, strict=True) if int(roi.ROINumber) == number]
             mask |= _roi_mask(mine, frames, series, f"{file}: region {series.identifiers.text(region)}")
     return masks
@@ -65,7 +68,8 @@ def region_masks(label: LabelObject, series: Series, regions: Sequence[str], roo
 def _roi_mask(
     contours: Sequence[tuple[str, str, str, np.ndarray]], frames: set[str], series: Series, region: str
 ) -> np.ndarray:
-    mask = np.zeros(series.shape, bool)
+    united: dict[int, list[np.ndarray]] = {}
+    xored: dict[int, list[np.ndarray]] = {}
     for _, frame_of_reference, kind, points in contours:
         if frame_of_reference and frame_of_reference not in frames:
             raise ValueError(
@@ -85,8 +89,35 @@ def _roi_mask(
                 f"{region} has a contour that lies in no slice (z about {height:.2f} mm, {off:.2f} slices off the "
                 "nearest plane of the grid, or beyond its ends); use the RTSTRUCT that was drawn on this series"
             )
-        mask[..., index] ^= polygon2mask(series.shape[:2], voxels[:, :2])
+        slices = xored if kind == XOR else united
+        slices.setdefault(index, []).append(voxels[:, :2])
+    mask = np.zeros(series.shape, bool)
+    for index, polygons in united.items():
+        mask[..., index] |= _with_holes(_areas(polygons, series.shape[:2]), series.shape[:2])
+    for index, polygons in xored.items():
+        mask[..., index] |= np.logical_xor.reduce(_areas(polygons, series.shape[:2]))
     return mask
+
+
+def _areas(polygons: Sequence[np.ndarray], shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Fill polygons (N, 2) in voxels; each area once."""
+    areas = (polygon2mask(shape, polygon) for polygon in polygons)
+    return list({np.packbits(area).tobytes(): area for area in areas}.values())
+
+
+def _with_holes(areas: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """Unite areas (all different); what lies inside one of them is cut out of it, with its own holes left in."""
+    voxels = [np.flatnonzero(area) for area in areas]
+    inside = [
+        [other for other, its in zip(areas, voxels, strict=True) if other is not area and area.ravel()[its].all()]
+        for area in areas
+    ]
+    outermost = [not any(area is one for others in inside for one in others) for area in areas]
+    united = np.zeros(shape, bool)
+    for area, others, outer in zip(areas, inside, outermost, strict=True):
+        if outer:
+            united |= area & ~_with_holes(others, shape) if others else area
+    return united
 
 
 def _frames_of_series(content: Dataset, series: Series) -> set[str]:

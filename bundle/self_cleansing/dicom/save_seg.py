@@ -131,6 +131,8 @@ def label_to_seg(label: np.ndarray, series: Series, class_names: Sequence[str], 
                 series_description="Automatic segmentation",
                 omit_empty_frames=bool(label.any()),
             )
+        except OSError as error:  # its text quotes the path
+            raise ValueError(f"an image of {case} cannot be read ({error.strerror}); make its files readable") from None
         except (ValueError, TypeError, AttributeError, KeyError):  # their text quotes values of the header
             raise ValueError(
                 f"no DICOM SEG can be made of {case}: a required value in the header of its series is missing or not "

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,12 +12,21 @@ from pathlib import Path
 import numpy as np
 
 from .geometry import ORIENTATION_TOLERANCE, check_stack, is_orientation, order_along_normal, stack_affine
-from .headers import Header, dicom_files, read_header
-from .identifiers import Identifiers
+from .headers import Header, read_headers
+from .identifiers import Identifiers, Place
 from .pixel_data import TRANSFER_SYNTAXES
 
 _ENHANCED = ("2.1", "2.2", "4.1", "4.3", "4.4", "128.1", "130")
 ENHANCED = tuple(f"1.2.840.10008.5.1.4.1.1.{one}" for one in _ENHANCED)  # CT, MR, PET, also "legacy converted"
+SECONDARY_CAPTURE = tuple(f"1.2.840.10008.5.1.4.1.1.7{one}" for one in ("", ".1", ".2", ".3", ".4"))
+_ONE_OF = {  # what all images of a series share, and what it would mean if they did not
+    "PatientID": ("patient_id", "two patients"),
+    "StudyInstanceUID": ("study_uid", "two studies"),
+    "Modality": ("modality", "two kinds of images"),
+    "SOPClassUID": ("sop_class_uid", "two kinds of images"),
+}
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,48 +62,43 @@ class Series:
     identifiers: Identifiers = field(repr=False)
 
 
-@dataclass(frozen=True)
-class Place:
-    """How files below a folder are called in messages."""
-
-    root: Path
-    identifiers: Identifiers
-
-    def __call__(self, path: str | os.PathLike) -> str:
-        return self.identifiers.path(path, self.root)
-
-
-def find_series(dicom_dir: str | os.PathLike) -> list[Series]:
+def find_series(dicom_dir: str | os.PathLike, modality: str | None = None) -> list[Series]:
     """List every image series below a folder; each file is known by its header, not by its name.
 
-    Files that are no DICOM, and DICOM without an image (SEG, RTSTRUCT, reports, DICOMDIR), are passed over.
+    Files that are no DICOM, and DICOM without an image (SEG, RTSTRUCT, reports, DICOMDIR), are passed over in silence;
+    series that cannot be volumes (localizers, screenshots without a position) and folders of another modality are
+    passed over, too, and logged in one line.
 
     Args:
         dicom_dir: searched with all folders below it, hidden ones aside.
+        modality: "CT", "MR", "PT", ...: read only these; None: all.
 
     Returns:
         The series, sorted by folder; never empty.
 
     Raises:
         FileNotFoundError: if the folder does not exist.
-        ValueError: if it holds no image, or one that breaks a rule (see docs/dicom.md). Files are named relative to
-            dicom_dir, and without the patient's name.
+        ValueError: if it holds no image, only such as are passed over, or one that breaks a rule (see docs/dicom.md).
+            Files are named relative to dicom_dir, and without the patient's name.
     """
     root = Path(os.path.abspath(os.path.expanduser(dicom_dir)))
     if not root.is_dir():
         what = "is a file" if root.is_file() else "does not exist"
         raise FileNotFoundError(f"DICOM folder {root} {what}; give the folder that holds the series, or one above")
-    headers = [read_header(path) for path in dicom_files(root, recursive=True)]
+    headers, place = read_headers(root, recursive=True, root=root)
     images = [header for header in headers if header.is_image]
-    place = Place(root, Identifiers(frozenset().union(*(header.identifiers.values for header in headers))))
     if not images:
         raise ValueError(
             f"{root} holds no DICOM image ({len(headers)} DICOM files without one); give the folder of a series, or "
             "one above (NIfTI needs no configs/dicom.yaml)"
         )
-    folders: dict[Path, list[Header]] = {}
-    for header in images:
-        folders.setdefault(header.path.parent, []).append(header)
+    folders, passed_over = _by_folder(images, modality, place)
+    listed = f"{len(passed_over)} image series passed over: {', '.join(passed_over)}"
+    if not folders:
+        remedy = f"give a folder with {modality}, or set modality" if modality else "give a folder with a volume"
+        raise ValueError(f"{root} holds no series to read ({listed}); {remedy}")
+    if passed_over:
+        logger.warning(listed)
     series = [_series(folder, members, place) for folder, members in sorted(folders.items())]
     _check_one_folder_each(series, place)
     return series
@@ -106,11 +111,47 @@ def read_series(folder: str | os.PathLike) -> Series:
         ValueError: as `find_series`.
     """
     folder = Path(os.path.abspath(folder))
-    images = [one for one in map(read_header, dicom_files(folder, recursive=False)) if one.is_image]
-    place = Place(folder.parent, Identifiers(frozenset().union(*(one.identifiers.values for one in images))))
-    if not images:
-        raise ValueError(f"{place(folder)} holds no DICOM image; give the folder of one image series")
-    return _series(folder, images, place)
+    headers, place = read_headers(folder, recursive=False, root=folder.parent)
+    folders, _ = _by_folder([one for one in headers if one.is_image], None, place)
+    if not folders:
+        raise ValueError(f"{place(folder)} holds no DICOM image of a volume; give the folder of one image series")
+    return _series(folder, folders[folder], place)
+
+
+def _by_folder(
+    images: Iterable[Header], modality: str | None, place: Place
+) -> tuple[dict[Path, list[Header]], list[str]]:
+    """Sort images by folder, and say which series are passed over and why."""
+    series: dict[tuple[Path, str], list[Header]] = {}
+    for image in images:
+        series.setdefault((image.path.parent, image.series_uid), []).append(image)
+    folders: dict[Path, list[Header]] = {}
+    passed_over: list[tuple[Path, str, int]] = []
+    for (folder, _), members in series.items():
+        if reason := _no_volume(members):
+            passed_over.append((folder, reason, len(members)))
+        else:
+            folders.setdefault(folder, []).extend(members)
+    for folder, members in list(folders.items()):
+        found = {image.modality for image in members}
+        damaged = any(image.problem and not image.modality for image in members)  # whose modality nobody knows
+        if modality is not None and modality not in found and not damaged:
+            reason = " and ".join(place.identifiers.text(one) if one else "no modality" for one in sorted(found))
+            passed_over.append((folder, reason, len(members)))
+            del folders[folder]
+    return folders, [f"{place(folder)} ({reason}, {count} files)" for folder, reason, count in sorted(passed_over)]
+
+
+def _no_volume(images: list[Header]) -> str:
+    """Say why a series cannot be a volume, whatever the state of its files; "" if it could."""
+    if all("LOCALIZER" in image.image_type for image in images):
+        return "localizer"
+    if all(
+        image.position is None and (image.sop_class_uid in SECONDARY_CAPTURE or "SCREEN SAVE" in image.image_type)
+        for image in images
+    ):
+        return "screenshot"
+    return ""
 
 
 def _series(folder: Path, images: list[Header], place: Place) -> Series:
@@ -137,6 +178,7 @@ def _series(folder: Path, images: list[Header], place: Place) -> Series:
         _given(first.pixel_spacing),
         name,
         lambda index: place.identifiers.text(images[index].path.name),
+        first.spacing_between_slices,
     )
     single = first.spacing_between_slices or first.slice_thickness or 1.0
     return Series(
@@ -174,6 +216,12 @@ def _check_image(image: Header, place: Place) -> None:
             f"{file} is in colour ({image.samples_per_pixel} samples per pixel); only gray images are segmented, move "
             "it out of the folder"
         )
+    if image.photometric_interpretation != "MONOCHROME2":
+        found = place.identifiers.text(image.photometric_interpretation) or "nothing"
+        raise ValueError(
+            f"{file} has gray values of another meaning than MONOCHROME2 (PhotometricInterpretation says {found}); "
+            "convert the series, or move the file out of the folder"
+        )
     if image.sop_class_uid in ENHANCED or image.frames > 1:
         raise ValueError(
             f"{file} is a multi-frame image ({image.frames} frames in one file); convert the series to one file per "
@@ -201,6 +249,12 @@ def _check_alike(name: str, images: list[Header], place: Place) -> None:
     first = images[0]
     for image in images[1:]:
         both = f"{place(first.path)} and {place(image.path)}"
+        for keyword, (attribute, meaning) in _ONE_OF.items():
+            if getattr(image, attribute) != getattr(first, attribute):
+                raise ValueError(
+                    f"slices of series {name} differ in {keyword}: {both} are of {meaning}; put each into a folder of "
+                    "its own"
+                )
         if image.shape != first.shape:
             sizes = " and ".join("x".join(map(str, one.shape)) for one in (first, image))
             raise ValueError(

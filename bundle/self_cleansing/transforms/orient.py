@@ -18,8 +18,8 @@ THICK = 1.5  # a slice axis has a spacing at least so many times that of both ot
 class OrientSlicesd(MapTransform, InvertibleTransform):
     """Permute (and flip) the axes of volumes so that slices are counted along the last one. Invertible.
 
-    A volume is turned by whole axes, never resampled, so an oblique one stays oblique. 2-D files pass unchanged, also 2-D
-    NIfTI: a picture says nothing of the patient's axes, and whoever has a slice with an orientation keeps it as a volume.
+    A volume is turned by whole axes, never resampled, so an oblique one stays oblique. 2-D files pass unchanged, also
+    2-D NIfTI: a picture says nothing of the patient's axes; a slice with an orientation should be kept as a volume.
 
     Args:
         keys: MetaTensor (C, H, W, D), or (C, H, W) for 2-D files, any dtype.
