@@ -178,20 +178,26 @@ COLOUR = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
     ],
     ids=["4-D", "RGB", "affine", "damaged"],
 )
-def test_what_cannot_be_segmented_is_refused_before_anything_is_written(voxels, message, elsewhere):
-    """Also the good volume that comes first in the folder leaves no result behind."""
+def test_what_cannot_be_segmented_is_refused_by_its_header(voxels, message, elsewhere):
     (elsewhere / "in").mkdir()
-    nib.save(nib.Nifti1Image(np.ones((16, 16, 2), np.float32), np.eye(4)), elsewhere / "in" / "a.nii.gz")
+    file = elsewhere / "in" / "series.nii.gz"
     if voxels is None:
-        (elsewhere / "in" / "series.nii.gz").write_bytes(b"no NIfTI at all")
+        file.write_bytes(b"no NIfTI at all")
     elif isinstance(voxels, str):
         image = nib.Nifti1Image(np.ones((4, 4, 3)), None)
         image.header.set_sform(np.diag([1.0, 1, 0, 1]), 1)
-        nib.save(image, elsewhere / "in" / "series.nii.gz")
+        nib.save(image, file)
     else:
-        nib.save(nib.Nifti1Image(voxels, np.eye(4)), elsewhere / "in" / "series.nii.gz")
-    with pytest.raises(ValueError, match=message):
-        image_files(elsewhere / "in")
+        nib.save(nib.Nifti1Image(voxels, np.eye(4)), file)
+    for path in (elsewhere / "in", file):
+        with pytest.raises(ValueError, match=message):
+            image_files(path)
+
+
+def test_one_bad_file_of_a_folder_leaves_no_result_of_the_others(elsewhere):
+    (elsewhere / "in").mkdir()
+    for name, shape in (("a", (16, 16, 2)), ("series", (16, 16, 2, 5))):
+        nib.save(nib.Nifti1Image(np.ones(shape, np.float32), np.eye(4)), elsewhere / "in" / f"{name}.nii.gz")
     torch.save(ResidualUNet(1, 3).state_dict(), elsewhere / "model.pt")
     command = [sys.executable, "-m", "monai.bundle", "run", "inference"]
     settings = {"config_file": ROOT / "configs" / "inference.yaml", "bundle_root": ROOT, "device": "cpu"}
@@ -199,7 +205,7 @@ def test_what_cannot_be_segmented_is_refused_before_anything_is_written(voxels, 
     options = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
     result = subprocess.run([*command, *options], capture_output=True, text=True)
     assert result.returncode != 0
-    assert re.search(f"error: .*{message}", result.stderr)
+    assert re.search(r"error: .*series\.nii\.gz has shape 16x16x2x5, one volume", result.stderr)
     assert not (elsewhere / "out").exists()
 
 
