@@ -38,7 +38,7 @@ EXPORT := $(BIN)/python scripts/export_bundle.py --output_dir exports --config_f
 bundles: $(INSTALLED)
 	$(EXPORT) configs/datasets/acdc.yaml $(QUICK) --card docs/cards/cardiac_mr.yaml --run_dir models/cardiac_mr --seed 1
 	$(EXPORT) configs/datasets/liver_ct_slices.yaml $(QUICK) --card docs/cards/liver_ct.yaml --run_dir models/liver_ct \
-	  --shrink 2 --batch_size 8 --max_epochs 40 --warmup_epochs 20 --ramp_end_epoch 30 --update_every 4
+	  --shrink 2 --batch_size 8 --max_epochs 24 --warmup_epochs 12 --ramp_end_epoch 18 --update_every 4
 
 data/phantom: | $(INSTALLED)
 	$(BIN)/python scripts/make_phantom.py --output_dir $@

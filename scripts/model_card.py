@@ -48,7 +48,7 @@ def read_card(path: Path) -> dict[str, Any]:
         raise ValueError(f"card {path} lacks {', '.join(missing)}; docs/cards has examples of every field")
     if not str(card["name"]).replace("_", "").isalnum() or card["name"] != card["name"].lower():
         raise ValueError(f"name in {path} must be lower_snake_case, got {card['name']!r}")
-    return card
+    return {"acdc_layout": False, "class_descriptions": {}} | card
 
 
 def bundle_metadata(
@@ -108,7 +108,7 @@ def write_card(path: Path, card: Mapping[str, Any], record: Mapping[str, Any], e
     ).get_template("model_card.md.j2")  # fmt: skip
     text = template.render(
         card=card, settings=settings, method=method, dice=rows, part=evaluation["part"],
-        descriptions=card.get("class_descriptions", {}), volumes=len(evaluation["cases"]), slices=evaluation["slices"],
+        descriptions=card["class_descriptions"], volumes=len(evaluation["cases"]), slices=evaluation["slices"],
         unit="images" if evaluation["slices"] == len(evaluation["cases"]) else "volumes",
         epochs=settings["max_epochs"], chosen=best if model == "B" else "the last epoch",
         device="the CPU" if record["device"] == "cpu" else record["device"], versions=record["versions"],
