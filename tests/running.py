@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
 # Small enough for a second per epoch; every phase (warm-up, ramp, both kinds of update) happens within four epochs.
@@ -50,3 +52,14 @@ def run_bundle(action: str, overlays: list[str], cwd: Path, **settings: object) 
     return subprocess.run(
         bundle_command(action, overlays, **settings), cwd=cwd, env=environment, capture_output=True, text=True
     )
+
+
+def load_script(name: str) -> ModuleType:
+    """A program of scripts/ as a module, to be called without a process of its own; sys.path stays as it is."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    path = list(sys.path)
+    spec.loader.exec_module(module)
+    del sys.modules[name]
+    sys.path[:] = path
+    return module

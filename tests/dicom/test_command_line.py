@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import io
 import os
 import subprocess
@@ -21,7 +20,7 @@ import pytest
 import torch
 from dicom.generated import write_rtstruct, write_seg, write_series
 from dicom.test_series import write_broken
-from running import ROOT, bundle_command
+from running import ROOT, bundle_command, load_script
 
 from bundle.self_cleansing.dicom import dicom_cases, find_series
 from bundle.self_cleansing.networks import ResidualUNet
@@ -184,13 +183,7 @@ def holds_identifier(content: bytes) -> list[str]:
 @pytest.fixture
 def import_script():
     """scripts/import_dicom.py; its command lines that fail need no process of their own."""
-    spec = importlib.util.spec_from_file_location("import_dicom", ROOT / "scripts" / "import_dicom.py")
-    module = sys.modules["import_dicom"] = importlib.util.module_from_spec(spec)
-    path = list(sys.path)
-    spec.loader.exec_module(module)
-    del sys.modules["import_dicom"]
-    sys.path[:] = path
-    return module
+    return load_script("import_dicom")
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no /proc/self/mem, a file that even root cannot read")

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import stat
@@ -13,7 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from dicom.generated import ellipse, write_rtstruct, write_seg, write_series
-from running import ROOT
+from running import ROOT, load_script
 
 from bundle.self_cleansing.data import find_cases, label_names, read_label
 from bundle.self_cleansing.dicom import find_series
@@ -28,13 +27,7 @@ SIZE = (24, 30)
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("import_dicom", ROOT / "scripts" / "import_dicom.py")
-    module = sys.modules["import_dicom"] = importlib.util.module_from_spec(spec)
-    path = list(sys.path)
-    spec.loader.exec_module(module)
-    del sys.modules["import_dicom"]
-    sys.path[:] = path
-    return module
+    return load_script("import_dicom")
 
 
 @pytest.fixture
