@@ -41,17 +41,17 @@ from bundle.self_cleansing.data import (  # noqa: E402
     find_cases,
     label_names,
     read_file,
-    read_json,
     read_label,
     split_cases,
     write_json,
 )
+from bundle.self_cleansing.data.copied_files import description_with_labels  # noqa: E402
+from bundle.self_cleansing.data.label_writer import is_nifti  # noqa: E402
 from bundle.self_cleansing.data.msd import DATASET_JSON, case_name  # noqa: E402
 from bundle.self_cleansing.data.whole_folder import whole_folder  # noqa: E402
 from bundle.self_cleansing.noise import NoiseSpec, apply_noise  # noqa: E402
 
 MANIFEST_COLUMNS = ("case", "slice", "class", "kind", "radius_px", "dice")
-NIFTI = (".nii", ".nii.gz")
 
 
 @dataclass(frozen=True)
@@ -161,13 +161,13 @@ def summarise(rows: Sequence[NoisedLabel]) -> dict:
 
 def copied_label_path(label: Path) -> Path:
     """Where a noisy label goes: its own relative path, with the extension of NIfTI."""
-    return label if label.name.lower().endswith(NIFTI) else label.with_name(case_name(label) + ".nii.gz")
+    return label if is_nifti(label) else label.with_name(case_name(label) + ".nii.gz")
 
 
 def save_masks(masks: np.ndarray, original: Path, target: Path) -> None:
     """Write uint8 (K, H, W, D) as NIfTI (H, W, D, K) with the header (else the affine) of the original label."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    if original.name.lower().endswith(NIFTI):
+    if is_nifti(original):
         source = nib.load(original)
         nifti = nib.Nifti1Image(np.moveaxis(masks, 0, -1), source.affine, source.header)  # type: ignore[attr-defined]
     else:
@@ -185,19 +185,6 @@ def copy_file(source: Path, target: Path, link: bool = False) -> None:
         shutil.copytree(source, target)
     elif not target.exists():  # an image may serve two cases
         shutil.copyfile(source, target)
-
-
-def copy_description(root: Path, folder: Path, label_paths: dict[str, Path]) -> None:
-    """Copy dataset.json with the labelled entries, naming their new label files."""
-    description = read_json(root / DATASET_JSON)
-    for section in ("training", "validation", "test"):
-        entries = [entry for entry in description.get(section) or [] if isinstance(entry, dict) and entry.get("label")]
-        if section in description:
-            description[section] = [
-                entry | {"label": f"./{label_paths[os.path.abspath(root / entry['label'])].as_posix()}"}
-                for entry in entries
-            ]
-    write_json(folder / DATASET_JSON, description)
 
 
 def make_noisy_copy(
@@ -268,7 +255,7 @@ def make_noisy_copy(
             else:
                 save_masks(clean, label, folder / "clean_labels" / copied)
         if (root / DATASET_JSON).is_file():
-            copy_description(root, folder, label_paths)
+            write_json(folder / DATASET_JSON, description_with_labels(root, label_paths))
 
         with open(folder / "noise_manifest.csv", "w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make the studies folder of a label review from a finished run and the data it was trained on.
+"""Make the studies folder of a label review from an audit or a finished run, and the data it is about.
 
     python scripts/monai_label/prepare_review.py --run_dir runs/mine --dataset_dir <data> --output_dir studies
 
-For every case the run was trained on it holds a copy of the image, the given label (labels/original) and the repaired
-one (labels/proposed), all under the name of the case. The data and the run are only read. The folder appears whole or
-not at all, and no path of this machine is in it. Files are copied as they are, header included: whoever reviews sees
-the names of the cases and what is in the headers.
+For every case that was audited, or that the run was trained on, it holds a copy of the image, the given label
+(labels/original) and the proposed or repaired one (labels/proposed), all under the name of the case. The data and the
+run are only read. The folder appears whole or not at all, and no path of this machine is in it. Files are copied as
+they are, header included: whoever reviews sees the names of the cases and what is in the headers.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent / "review_app")]
 
-from lib.trust import read_trust, recorded_classes  # noqa: E402
+from lib.trust import label_folder, read_trust, recorded_classes  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from bundle.self_cleansing.data import find_cases, read_label  # noqa: E402
-from bundle.self_cleansing.data.msd import case_name  # noqa: E402
+from bundle.self_cleansing.data.labels import label_map  # noqa: E402
+from bundle.self_cleansing.data.msd import DATASET_JSON, msd_labels  # noqa: E402
 from bundle.self_cleansing.data.whole_folder import whole_folder  # noqa: E402
 
 EXTENSIONS = (".nii.gz", ".nii")
@@ -48,8 +49,8 @@ def prepare_review(
     show, becomes a map; where masks overlap the first class is shown.
 
     Args:
-        run_dir: of a finished run that repairs labels.
-        dataset_dir: the data it was trained on.
+        run_dir: of an audit, or of a finished run that repairs labels.
+        dataset_dir: the data that were audited or trained on.
         output_dir: the folder to make.
         progress: show a bar on standard error.
 
@@ -64,12 +65,14 @@ def prepare_review(
     run_dir, root = Path(run_dir), Path(os.path.abspath(os.path.expanduser(dataset_dir)))
     names = dict(enumerate(recorded_classes(run_dir), start=1))
     wanted = sorted(read_trust(run_dir))
+    labels = label_folder(run_dir)
+    renamed = msd_labels(labels) if (labels / DATASET_JSON).is_file() else {}
     cases = {case["case"]: case for case in find_cases(root)}
     missing = [name for name in wanted if name not in cases]
     if missing:
         raise FileNotFoundError(
             f"case {missing[0]} of run {run_dir} is not in {root} ({len(missing)} such cases); "
-            "pass --dataset_dir with the data the run was trained on"
+            "pass --dataset_dir with the data it is about"
         )
     with whole_folder(output_dir) as folder:
         for tag in (ORIGINAL, PROPOSED):
@@ -78,7 +81,11 @@ def prepare_review(
             case = cases[name]
             image, given = Path(case["image"]), Path(case["label"])
             shutil.copyfile(image, folder / (_file_stem(name) + _extension(image)))
-            proposed = _repaired(run_dir / "repaired_labels" / given.relative_to(root))
+            proposed = renamed.get(name, labels / given.relative_to(root))
+            if not proposed.is_file():
+                raise FileNotFoundError(
+                    f"{proposed} does not exist; the run did not finish, or its folder is incomplete: make it again"
+                )
             _write_map(given, names, image, folder / "labels" / ORIGINAL / name)
             _write_map(proposed, names, image, folder / "labels" / PROPOSED / name)
     return wanted
@@ -97,14 +104,6 @@ def _extension(path: Path) -> str:
     raise ValueError(f"{path} is no NIfTI, and the review shows NIfTI only; convert the data and train on that")
 
 
-def _repaired(path: Path) -> Path:
-    """The repaired label of a given one: its name, or, where a picture had to change, NIfTI under the same stem."""
-    for file in (path, path.with_name(case_name(path) + ".nii.gz")):
-        if file.is_file():
-            return file
-    raise FileNotFoundError(f"{path} does not exist; the run did not finish, or its folder is incomplete: train again")
-
-
 def _write_map(label: Path, names: dict[int, str], image: Path, target: Path) -> None:
     """Write a label as an integer map on the image's grid to `target` plus extension: a copy if it is one."""
     masks = read_label(label, names)  # also refuses values that are no class
@@ -114,7 +113,7 @@ def _write_map(label: Path, names: dict[int, str], image: Path, target: Path) ->
         if file.shape == grid.shape and np.issubdtype(file.get_data_dtype(), np.integer):
             shutil.copyfile(label, target.with_name(target.name + _extension(label)))
             return
-    values = np.where(masks.any(axis=0), np.argmax(masks, axis=0) + 1, 0).astype(np.uint8)  # the first of overlapping
+    values = label_map(masks)  # the first of overlapping classes
     if values.shape != (*grid.shape, 1)[:3]:
         raise ValueError(
             f"label {label} has the shape {'x'.join(map(str, values.shape))} and its image "
@@ -126,8 +125,8 @@ def _write_map(label: Path, names: dict[int, str], image: Path, target: Path) ->
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run_dir", required=True, help="folder of a finished run, with repaired_labels in it")
-    parser.add_argument("--dataset_dir", required=True, help="the data the run was trained on")
+    parser.add_argument("--run_dir", required=True, help="folder of an audit, or of a finished run that repairs labels")
+    parser.add_argument("--dataset_dir", required=True, help="the data that were audited or trained on")
     parser.add_argument("--output_dir", required=True, help="studies folder to make; it must not exist or be empty")
     options = parser.parse_args(arguments)
     try:

@@ -89,10 +89,11 @@ class Server:
         target.write_bytes(self.send("POST", f"/infer/{model}", None, "", image=image, output="image"))
         return target
 
-    def put_label(self, image: str, label: Path, tag: str) -> Any:
-        """Upload a label as 3D Slicer does when one presses Submit."""
+    def put_label(self, image: str, label: Path, tag: str, params: dict[str, Any] | None = None) -> Any:
+        """Upload a label, with what the client knows of it, as 3D Slicer does when one presses Submit."""
         boundary = uuid.uuid4().hex
+        part = f'--{boundary}\r\nContent-Disposition: form-data; name="params"\r\n\r\n{json.dumps(params or {})}\r\n'
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="label"; filename="{label.name}"\r\n\r\n'
-        body = head.encode() + label.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+        body = (part + head).encode() + label.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
         kind = f"multipart/form-data; boundary={boundary}"
         return json.loads(self.send("PUT", "/datastore/label", body, kind, image=image, tag=tag))

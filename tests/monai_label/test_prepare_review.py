@@ -4,6 +4,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from monai_label.test_trust import write_run
+from PIL import Image
 from running import ROOT
 
 SCRIPT = ROOT / "scripts" / "monai_label" / "prepare_review.py"
@@ -113,6 +115,31 @@ def test_a_bad_last_case_leaves_no_folder(prepare_review, run_and_data, tmp_path
     with pytest.raises(FileNotFoundError, match=f"{CASES[1]}_gt.nii.gz does not exist; the run did not finish"):
         prepare_review(run, data, tmp_path / "studies")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["data", "run"]
+
+
+def test_an_audit_gives_the_same_folder_as_a_run(prepare_review, run_and_data, tmp_path):
+    run, data = run_and_data
+    prepare_review(run, data, tmp_path / "of_run")
+    (run / "repaired_labels").rename(run / "proposed_labels")
+    prepare_review(run, data, tmp_path / "of_audit")
+    assert hashes(tmp_path / "of_audit") == hashes(tmp_path / "of_run")
+
+
+def test_a_proposed_label_with_a_new_name_is_found_by_dataset_json(prepare_review, run_and_data, tmp_path):
+    """A NIfTI slice whose label was a JPEG: the proposal is a PNG."""
+    run, data = tmp_path / "audit", tmp_path / "own"
+    save(data / "a.nii.gz", np.arange(30.0).reshape(6, 5))
+    mask = np.zeros((6, 5), np.uint8)
+    Image.fromarray(mask.T).save(data / "a.jpg")
+    mask[1:3, 2] = 1
+    write_run(run, "a/0,a,0,lesion,renewed,1,0,0.9,0,0.1", classes=("lesion",), labels="proposed_labels")
+    Image.fromarray(mask.T * 255).save(run / "proposed_labels" / "a_label.png")
+    for folder, label in {data: "a.jpg", run / "proposed_labels": "a_label.png"}.items():
+        entries = [{"image": "./a.nii.gz", "label": f"./{label}"}]
+        (folder / "dataset.json").write_text(json.dumps({"labels": {"1": "lesion"}, "training": entries}))
+    assert prepare_review(run, data, tmp_path / "studies") == ["a"]
+    proposed = nib.load(tmp_path / "studies" / "labels" / "proposed" / "a.nii.gz")
+    np.testing.assert_array_equal(np.asarray(proposed.dataobj), mask)
 
 
 def test_data_of_another_run_are_refused(prepare_review, run_and_data, tmp_path):

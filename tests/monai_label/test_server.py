@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import urllib.error
+from datetime import datetime, timezone
 from pathlib import Path
 
 import nibabel as nib
@@ -162,7 +164,7 @@ def test_the_review_app_serves_the_least_trusted_label_and_never_touches_the_giv
             assert sample["review"]["changed_voxels"] == changed(case)
             proposed = server.infer("proposed_label", case, tmp_path / "proposed.nii.gz")
             assert proposed.read_bytes() == (studies / "labels" / "proposed" / f"{case}.nii.gz").read_bytes()
-            server.put_label(case, proposed, "final")
+            server.put_label(case, proposed, "final", {"client_id": f"reader {place}"})
             final = studies / "labels" / "final" / f"{case}.nii.gz"
             assert final.read_bytes() == proposed.read_bytes()
         assert server.json("POST", "/activelearning/least_trusted")["id"] == order[2]
@@ -176,3 +178,27 @@ def test_the_review_app_serves_the_least_trusted_label_and_never_touches_the_giv
         assert tags == {"original": len(order), "proposed": len(order), "final": 2, "predicted": 2}
     now = hashes(studies)
     assert {file: now[file] for file in given} == given
+    check_merged(studies, noisy_phantom, tmp_path / "merged", order[:2])
+
+
+def check_merged(studies: Path, dataset_dir: Path, merged: Path, reviewed: list[str]) -> None:
+    """One command makes a data set with the stored labels; all others are as they were."""
+    script = [sys.executable, str(ROOT / "scripts" / "merge_reviewed.py"), "--studies", str(studies)]
+    script += ["--dataset_dir", str(dataset_dir), "--output_dir", str(merged), "--overlaps", "drop"]
+    result = subprocess.run(script, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-3000:]
+    with open(merged / "provenance.csv", newline="") as file:
+        rows = {row["case"]: row for row in csv.DictReader(file)}
+    assert [case for case, row in rows.items() if row["source"] == "final"] == sorted(reviewed)
+    assert len(rows) == len(frames(dataset_dir / "training"))
+    for case, row in rows.items():
+        label = merged / row["label"]
+        if case not in reviewed:
+            assert label.read_bytes() == (dataset_dir / row["label"]).read_bytes()
+            continue
+        masks = np.asarray(nib.load(label).dataobj)  # one per class, as they were given
+        final = np.asarray(nib.load(studies / "labels" / "final" / f"{case}.nii.gz").dataobj)
+        np.testing.assert_array_equal(masks, final[..., None] == [1, 2, 3])
+        assert json.loads(row["client_info"]) == {"client_id": f"reader {reviewed.index(case)}"}
+        stored = datetime.strptime(row["reviewed_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+        assert abs(stored.timestamp() - (studies / "labels" / "final" / f"{case}.nii.gz").stat().st_mtime) < 60

@@ -22,9 +22,9 @@ def trust():
     del sys.modules[spec.name]
 
 
-def write_run(folder, *rows: str, classes=("RV", "LV")) -> None:
-    (folder / "repaired_labels").mkdir(parents=True, exist_ok=True)
-    (folder / "repaired_labels" / "provenance.csv").write_text("\n".join((COLUMNS, *rows)) + "\n")
+def write_run(folder, *rows: str, classes=("RV", "LV"), labels="repaired_labels") -> None:
+    (folder / labels).mkdir(parents=True, exist_ok=True)
+    (folder / labels / "provenance.csv").write_text("\n".join((COLUMNS, *rows)) + "\n")
     (folder / "run.json").write_text(json.dumps({"settings": {"class_names": list(classes)}}))
 
 
@@ -52,6 +52,12 @@ def test_a_case_name_may_hold_a_slash_and_a_comma(trust, tmp_path):
     assert trust.read_trust(tmp_path)["x/a,1"].sample == "x/a,1/0"
 
 
+def test_an_audit_is_read_like_a_run(trust, tmp_path):
+    write_run(tmp_path, "a/0,a,0,RV,renewed,1,0,0.1,0.2,0.25", labels="proposed_labels")
+    assert trust.label_folder(tmp_path) == tmp_path / "proposed_labels"
+    assert trust.read_trust(tmp_path)["a"] == trust.CaseTrust(0.25, "a/0", "RV", "renewed", doubtful=1, entries=1)
+
+
 def test_classes_are_those_the_run_recorded(trust, tmp_path):
     write_run(tmp_path, classes=("liver",))
     assert trust.recorded_classes(tmp_path) == ["liver"]
@@ -59,8 +65,14 @@ def test_classes_are_those_the_run_recorded(trust, tmp_path):
 
 @pytest.mark.parametrize("wanted", ["read_trust", "recorded_classes"])
 def test_a_folder_that_is_no_run_is_named(trust, tmp_path, wanted):
-    with pytest.raises(FileNotFoundError, match=f"run {tmp_path} has no .*; name the folder of a finished run"):
+    with pytest.raises(FileNotFoundError, match=f"run {tmp_path} has no .*; name the folder of a finished run .*audit"):
         getattr(trust, wanted)(tmp_path)
+
+
+def test_both_places_of_the_table_are_named(trust, tmp_path):
+    message = "has no repaired_labels/provenance.csv and no proposed_labels/provenance.csv; name"
+    with pytest.raises(FileNotFoundError, match=message):
+        trust.label_folder(tmp_path)
 
 
 @pytest.mark.parametrize("row", ["a/0,a", "a/0,a,0,RV,manual,1,0,low,1,1", "a/0,a,0,RV,manual,1,0,0.1,1,high"])

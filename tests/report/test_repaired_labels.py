@@ -239,7 +239,7 @@ def test_the_folder_with_linked_images_can_be_trained_on(noisy, tmp_path):
 
 @pytest.fixture
 def pictures(tmp_path) -> Path:
-    """An MSD-style set: a 2-D NIfTI pair and a PNG pair, one class."""
+    """An MSD-style set of one class: a 2-D NIfTI pair, a PNG pair, a PNG with a JPEG mask."""
     root, rng = tmp_path / "own", np.random.default_rng(0)
     image = rng.integers(0, 255, (48, 40), dtype=np.uint8)
     label = np.zeros((48, 40), np.uint8)
@@ -250,8 +250,11 @@ def pictures(tmp_path) -> Path:
     nib.save(nib.Nifti1Image(label, np.diag([2.0, 3, 1, 1])), root / "labels" / "a.nii.gz")
     Image.fromarray(image).save(root / "images" / "b.png")
     Image.fromarray(label * 255).save(root / "labels" / "b.png")
-    entries = [{"image": f"./images/{name}", "label": f"./labels/{name}"} for name in ("a.nii.gz", "b.png")]
-    description = {"labels": {"0": "background", "1": "lesion"}, "training": entries, "test": ["./images/c.png"]}
+    Image.fromarray(image[::-1]).save(root / "images" / "c.png")
+    Image.fromarray(np.kron(label[::2, ::2] * 255, np.ones((2, 2), np.uint8))).save(root / "labels" / "c.jpg")
+    pairs = {"a.nii.gz": "a.nii.gz", "b.png": "b.png", "c.png": "c.jpg"}
+    entries = [{"image": f"./images/{image}", "label": f"./labels/{label}"} for image, label in pairs.items()]
+    description = {"labels": {"0": "background", "1": "lesion"}, "training": entries, "test": ["./images/d.png"]}
     (root / "dataset.json").write_text(json.dumps(description))
     return root
 
@@ -265,14 +268,35 @@ def test_two_dimensional_data_with_dataset_json_come_back_in_their_layout(pictur
     replace(run, label, where)
     export(run, tmp_path / "repaired", pictures, link_images=True)
     description = json.loads((tmp_path / "repaired" / "dataset.json").read_text())
-    assert [entry["label"] for entry in description["training"]] == ["./labels/a.nii.gz", "./labels/b.nii.gz"]
+    labels = ["./labels/a.nii.gz", "./labels/b.png", "./labels/c.png"]
+    assert [entry["label"] for entry in description["training"]] == labels
+    assert sorted(file.name for file in (tmp_path / "repaired" / "labels").iterdir()) == ["a.nii.gz", "b.png", "c.png"]
     assert description["test"] == [] and description["labels"] == {"0": "background", "1": "lesion"}
     assert nib.load(tmp_path / "repaired" / "labels" / "a.nii.gz").shape == (48, 40)
     new = find_cases(tmp_path / "repaired")
     for old, found in zip(run.items, new, strict=True):
         before, after = (read_label(case["label"], names) for case in (old, found))
         assert before.shape == after.shape and 2 * after.sum() == before.sum() and (after <= before).all()
+    for name in ("b.png", "c.png"):
+        with Image.open(tmp_path / "repaired" / "labels" / name) as picture:
+            assert picture.mode == "L" and np.unique(np.asarray(picture)).tolist() == [0, 255]
     SliceBank(new, run.preprocessing, progress=False)  # image and label still have one grid
+
+
+def test_a_renamed_label_does_not_take_the_place_of_its_image(pictures, tmp_path):
+    """Image c.png and label c.jpg in one folder: the new label cannot be called c.png."""
+    description = json.loads((pictures / "dataset.json").read_text())
+    (pictures / "images" / "c.png").rename(pictures / "labels" / "c.png")
+    description["training"][2]["image"] = "./labels/c.png"
+    (pictures / "dataset.json").write_text(json.dumps(description))
+    names = {1: "lesion"}
+    run = run_on(find_cases(pictures), preprocessing_of(names, patch_size=32, network_size=32), names)
+    replace(run, run.dataset.labels * 0, torch.ones(run.bank.provenance.shape, dtype=torch.bool))
+    written = export(run, tmp_path / "repaired", pictures, link_images=True)
+    assert written["c"] == tmp_path / "repaired" / "labels" / "c_label.png"
+    assert (tmp_path / "repaired" / "labels" / "c.png").resolve() == (pictures / "labels" / "c.png").resolve()
+    (case,) = (case for case in find_cases(tmp_path / "repaired") if case["case"] == "c")
+    assert not read_label(case["label"], names).any()
 
 
 def test_data_of_another_run_are_refused(phantom, tmp_path):

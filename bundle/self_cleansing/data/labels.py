@@ -104,9 +104,8 @@ def label_to_channels(
         ValueError: if the number of channels fits neither layout, or a value is outside the declared classes.
     """
     names = class_names(label_names)
-    if _is_picture(path) and len(label) in (3, 4):
-        label = _gray(label)
-    if len(label) == len(names) and has_channel_axis and (len(label) > 1 or 1 not in names):
+    label = without_colour(label, path)
+    if is_class_masks(label, names, has_channel_axis):
         return _masks(label, names, path)
     if len(label) != 1:
         raise ValueError(
@@ -114,6 +113,36 @@ def label_to_channels(
             "a label must be one integer map, or one binary mask per declared class"
         )
     return _map_to_masks(label[0], names, path)
+
+
+def without_colour(label: np.ndarray, path: str | os.PathLike) -> np.ndarray:
+    """Take one channel of a gray picture saved in colour.
+
+    Args:
+        label: (C, ...) as read.
+        path: tells a picture by its extension.
+
+    Returns:
+        (1, ...) if the file is a picture of red, green, blue (and alpha) whose colours are equal, else the input.
+    """
+    if is_picture(path) and len(label) in (3, 4) and (label[:3] == label[0]).all():
+        return label[:1]
+    return label
+
+
+def is_class_masks(label: np.ndarray, names: Mapping[int, str], has_channel_axis: bool = True) -> bool:
+    """Whether (C, ...), a label `without_colour`, is one mask per class of `names`, and no integer map."""
+    return len(label) == len(names) and has_channel_axis and (len(label) > 1 or 1 not in names)
+
+
+def label_map(masks: np.ndarray) -> np.ndarray:
+    """Binary masks (K, ...) as the map that a viewer can show: 1..K, the first class where masks overlap; else 0."""
+    return np.where(masks.any(axis=0), np.argmax(masks, axis=0) + 1, 0).astype(np.min_scalar_type(len(masks)))
+
+
+def is_picture(path: str | os.PathLike) -> bool:
+    """Whether a file is a picture (PNG, JPEG, BMP, TIFF) by its extension."""
+    return os.fspath(path).lower().endswith(PICTURE_EXTENSIONS)
 
 
 def _map_to_masks(label: np.ndarray, names: dict[int, str], path: str | os.PathLike) -> np.ndarray:
@@ -155,15 +184,6 @@ def _jpeg_mask(label: np.ndarray, names: dict[int, str], path: str | os.PathLike
             "127; save it with 0 and 255, or as PNG"
         )
     return np.where(label > 127, next(iter(names)), 0)
-
-
-def _is_picture(path: str | os.PathLike) -> bool:
-    return os.fspath(path).lower().endswith(PICTURE_EXTENSIONS)
-
-
-def _gray(label: np.ndarray) -> np.ndarray:
-    """Red, green, blue (and alpha) in; one channel out if the colours are equal, else the input."""
-    return label[:1] if (label[:3] == label[0]).all() else label
 
 
 def _values(values: np.ndarray, most: int = 6) -> str:

@@ -65,6 +65,23 @@ def msd_cases(dataset_dir: str | os.PathLike) -> list[dict]:
     return list(cases.values())
 
 
+def msd_labels(dataset_dir: str | os.PathLike) -> dict[str, Path]:
+    """Label files that <dataset_dir>/dataset.json names, by case. Unlike in `msd_cases` the images may be absent.
+
+    Raises:
+        ValueError: if dataset.json is no JSON or names a label outside its folder.
+        FileNotFoundError: if there is no dataset.json, or a label is missing.
+    """
+    root = Path(os.path.abspath(dataset_dir))
+    description = read_json(root / DATASET_JSON)
+    entries = [entry for section in PREDEFINED_PARTS for entry in description.get(section) or []]
+    labelled = [entry for entry in entries if isinstance(entry, dict) and entry.get("label") and entry.get("image")]
+    return {
+        str(entry.get("case") or case_name(entry["image"])): Path(_inside(root, entry["label"], "label"))
+        for entry in labelled
+    }
+
+
 def msd_label_names(dataset_dir: str | os.PathLike) -> dict[int, str]:
     """Foreground classes that dataset.json declares, from {"1": "liver"} or {"liver": 1}.
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..data.whole_file import whole_file
-from .series import Series
+from .series import Series, read_series
 
 _FIRST_COLUMNS = ("case", "folder", "StudyInstanceUID", "SeriesInstanceUID")  # all that there were once
 COLUMNS = (*_FIRST_COLUMNS, "patient", "PatientID")
@@ -75,6 +75,25 @@ class PrivateMapping:
         """Say whose the cases are: case -> "patient_0001", ...; of cases that `number` has named."""
         patients = {row["case"]: row["patient"] for row in self.rows}
         return {case: patients[case] for case in cases}
+
+    def series(self, case: str) -> Series:
+        """Read the headers of the series that a case was made of.
+
+        Raises:
+            ValueError: if the table does not know the case, or its folder is gone or holds another series; no path is
+                named, because folders are often called after the patient.
+        """
+        row = next((row for row in self.rows if row["case"] == case), None)
+        if row is None:
+            raise ValueError(f"mapping file {self.path} does not know {case}; give the one that its import wrote")
+        moved = f"the series of {case} is not in the folder that the mapping file {self.path} names"
+        remedy = "move it back, or correct that row's folder"
+        if not Path(row["folder"]).is_dir():
+            raise ValueError(f"{moved} (there is none); {remedy}")
+        series = read_series(row["folder"])
+        if (series.study_uid, series.series_uid) != (row["StudyInstanceUID"], row["SeriesInstanceUID"]):
+            raise ValueError(f"{moved} (its UIDs are others); {remedy}")
+        return series
 
     def _number_patients(self, series: Mapping[str, Series]) -> None:
         """Give the cases without a patient the one of their PatientID, or the next number."""

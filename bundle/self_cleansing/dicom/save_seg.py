@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write a label map as a DICOM SEG that refers to the images it was made from. Needs highdicom."""
+"""Write a label as a DICOM SEG that refers to the images it was made from. Needs highdicom."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import DA, TM
 
 from .. import __version__
+from ..data.labels import label_map
 from ..data.whole_file import whole_file
 from .codes import SCHEME, Code, coded_class
 from .quiet import quiet
@@ -111,13 +112,39 @@ def label_to_seg(label: np.ndarray, series: Series, class_names: Sequence[str], 
             f"the label of {case} must hold values from 0 to {len(class_names)}, one per class of class_names, got "
             f"{label.min():g} to {label.max():g}"
         )
+    pixels = np.ascontiguousarray(label.astype(np.uint8 if label.max() < 256 else np.uint16).T)
+    return _segmentation(pixels, series, class_names, case, "AUTOMATIC", "Automatic segmentation")
+
+
+def masks_to_seg(masks: np.ndarray, series: Series, class_names: Sequence[str], case: str) -> Segmentation:
+    """Make a DICOM SEG of a corrected label, whose classes may overlap.
+
+    Args:
+        masks: bool (K, columns, rows, slices), on the series' grid.
+        series, class_names, case: see `label_to_seg`.
+
+    Returns:
+        The object, not yet written. Its segments are SEMIAUTOMATIC: partly a person's, partly the network's.
+
+    Raises:
+        ValueError: if the header of the series does not allow a valid SEG.
+    """
+    overlap = (masks.sum(axis=0) > 1).any()
+    pixels = np.moveaxis(masks, 0, -1).astype(np.uint8) if overlap else label_map(masks)
+    pixels = np.ascontiguousarray(pixels.swapaxes(0, 2))  # slices, rows, columns, and segments if they overlap
+    return _segmentation(pixels, series, class_names, case, "SEMIAUTOMATIC", "Corrected labels")
+
+
+def _segmentation(
+    pixels: np.ndarray, series: Series, class_names: Sequence[str], case: str, algorithm_type: str, description: str
+) -> Segmentation:
     with quiet():
         try:
             return Segmentation(
                 source_images=[_source(file) for file in series.files],
-                pixel_array=np.ascontiguousarray(label.astype(np.uint8 if label.max() < 256 else np.uint16).T),
+                pixel_array=pixels,
                 segmentation_type="BINARY",
-                segment_descriptions=[_description(*one) for one in enumerate(class_names, 1)],
+                segment_descriptions=[_description(*one, algorithm_type) for one in enumerate(class_names, 1)],
                 series_instance_uid=hd.UID(),
                 series_number=SERIES_NUMBER,
                 sop_instance_uid=hd.UID(),
@@ -128,8 +155,8 @@ def label_to_seg(label: np.ndarray, series: Series, class_names: Sequence[str], 
                 device_serial_number=__version__,
                 content_label="SEGMENTATION",
                 specific_character_set="ISO_IR 192",  # UTF-8 holds every name, whatever the series is written in
-                series_description="Automatic segmentation",
-                omit_empty_frames=bool(label.any()),
+                series_description=description,
+                omit_empty_frames=bool(pixels.any()),
             )
         except OSError as error:  # its text quotes the path
             raise ValueError(f"an image of {case} cannot be read ({error.strerror}); make its files readable") from None
@@ -153,14 +180,14 @@ def _source(file: Path) -> Dataset:
     return header
 
 
-def _description(number: int, name: str) -> SegmentDescription:
+def _description(number: int, name: str, algorithm_type: str) -> SegmentDescription:
     category, kind = coded_class(name)
     return SegmentDescription(
         segment_number=number,
         segment_label=name[:64],
         segmented_property_category=_concept(category),
         segmented_property_type=_concept(kind),
-        algorithm_type="AUTOMATIC",
+        algorithm_type=algorithm_type,
         algorithm_identification=hd.AlgorithmIdentificationSequence(
             name="self_cleansing", version=__version__, family=CodedConcept("123110", "DCM", "Artificial Intelligence")
         ),

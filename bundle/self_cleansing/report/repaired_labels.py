@@ -8,9 +8,7 @@ What is believed is copied; what is not is replaced by y' of the label bank, map
 * Where y' replaces a label it does so in the whole slice. y' knows nothing outside the patch the network sees, so
   given pixels outside the patch are dropped there: they belong to a label that is not believed. With LabelPatchd,
   which centres the patch on the given labels, that concerns far-reaching labels only.
-* A file that was an integer map stays one, with its data type, unless two repaired classes overlap in a pixel: no map
-  can hold that, and the file becomes one binary mask per class, uint8 (H, W, D, K), class axis last. A file of class
-  masks stays one. A label that is no NIfTI (a picture) and has to change becomes NIfTI under its own stem.
+* A file that changes is stored as it was, NIfTI as NIfTI, PNG as PNG, a map as a map, by the rules of `LabelWriter`.
 """
 
 from __future__ import annotations
@@ -18,12 +16,10 @@ from __future__ import annotations
 import csv
 import io
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import nibabel as nib
 import numpy as np
 import torch
 from monai.data import MetaTensor
@@ -32,10 +28,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data import class_names as declared_classes
-from ..data import label_to_channels, read_file, read_json, write_json
-from ..data.labels import Labels, has_channel_axis
-from ..data.msd import DATASET_JSON, PREDEFINED_PARTS, case_name
-from ..data.whole_file import whole_file, write_text
+from ..data import read_label, write_json
+from ..data.copied_files import copy_file, description_with_labels, link_image, place_below
+from ..data.label_writer import LabelWriter
+from ..data.labels import Labels
+from ..data.msd import DATASET_JSON, case_name
+from ..data.whole_file import write_text
 from ..filtering import Provenance
 from ..label_bank import LabelBank
 from ..slice_bank import SliceBank
@@ -50,7 +48,6 @@ PROVENANCE_COLUMNS = (
     *("sample", "case", "slice", "class", "verdict", "takes_part", "changed_epoch"),
     *("manual_loss", "pseudo_loss", "clean_posterior"),
 )
-NIFTI = (".nii", ".nii.gz")
 
 
 def export_repaired_labels(
@@ -91,41 +88,40 @@ def export_repaired_labels(
         ValueError: if the data do not belong to the samples, or the preprocessing cannot be undone.
     """
     folder, root = Path(folder), Path(os.path.abspath(dataset_dir))
-    ids = [str(item.get("case", case_name(item["image"]))) for item in data]
+    ids = [_case(item) for item in data]
     if ids != dataset.cases:
         raise ValueError(
             f"data and dataset must list the same cases in the same order, got {len(ids)} and {len(dataset.cases)} "
             f"cases ({ids[:1]} and {dataset.cases[:1]} first); give the list that the dataset was made from"
         )
-    names = declared_classes(class_names)
+    names, every = declared_classes(class_names), (*data, *others)
+    images = [folder / place_below(item["image"], root, "") for item in every]
+    labels = [folder / place_below(item["label"], root, _case(item)) for item in every]
+    writer = LabelWriter(names, [item["label"] for item in every], reserved={*images, *labels})
     replaced = ((label_bank.provenance != Provenance.MANUAL) & label_bank.is_set).cpu()  # (N, K)
     written: dict[str, Path] = {}
     for number, (case, item) in enumerate(zip(ids, data, strict=True)):
-        given, relative = Path(item["label"]), _relative(item["label"], root, case)
+        given, target = Path(item["label"]), folder / place_below(item["label"], root, case)
         members = torch.nonzero(dataset.case_index == number).flatten()
         if replaced[members].any():
             pseudo_label = label_bank.pseudo_label(members).cpu()
             masks = repaired_masks(item, pseudo_label, replaced[members], preprocessing, names)
-            relative = relative if _is_nifti(relative) else relative.with_name(case_name(relative) + ".nii.gz")
-            _save(masks, given, folder / relative, names)
+            target = writer.write(masks, given, target)
         else:
-            _copy(given, folder / relative)
-        written[case] = folder / relative
+            copy_file(given, target)
+        written[case] = target
     for item in others:
-        case = str(item.get("case", case_name(item["image"])))
-        written[case] = folder / _relative(item["label"], root, case)
-        _copy(Path(item["label"]), written[case])
+        case = _case(item)
+        written[case] = folder / place_below(item["label"], root, case)
+        copy_file(item["label"], written[case])
     if link_images:
-        for item in (*data, *others):
-            _link_image(Path(item["image"]), folder / _relative(item["image"], root, ""))
+        for item, link in zip(every, images, strict=True):
+            link_image(Path(item["image"]), link)
     if split_file is not None and Path(split_file).is_file():
-        _copy(Path(split_file), folder / "split.json")
+        copy_file(split_file, folder / "split.json")
     if (root / DATASET_JSON).is_file():
-        paths = {
-            os.path.abspath(item["label"]): written[str(item.get("case", case_name(item["image"])))]
-            for item in (*data, *others)
-        }
-        write_json(folder / DATASET_JSON, _description(root, folder, paths))
+        renamed = {os.path.abspath(item["label"]): written[_case(item)].relative_to(folder) for item in every}
+        write_json(folder / DATASET_JSON, description_with_labels(root, renamed))
     write_text(folder / "provenance.csv", provenance_table(label_bank, list(names.values())))
     return written
 
@@ -152,7 +148,7 @@ def repaired_masks(
     Raises:
         ValueError: if the preprocessing turns slices into something that is no slice of the file.
     """
-    label, _ = _given_masks(Path(item["label"]), class_names)
+    label = read_label(item["label"], class_names)
     traced = preprocessing({"image": item["image"], "label": item["label"]})["label"]
     if not isinstance(traced, MetaTensor):
         raise ValueError("the preprocessing drops the metadata of the label, so it cannot be undone; keep MetaTensors")
@@ -203,68 +199,5 @@ def _invert(masks: Tensor, like: MetaTensor, preprocessing: Any) -> Tensor:
     return native[..., None] if native.ndim == 3 else native
 
 
-def _given_masks(path: Path, class_names: Labels) -> tuple[NDArray[np.uint8], bool]:
-    """Read a label: uint8 (K, H, W, D), and whether the file is an integer map."""
-    label, names = read_file(path), declared_classes(class_names)
-    has_axis = has_channel_axis(label.meta)
-    masks = label_to_channels(label.numpy(), names, path, has_axis)
-    is_map = not (has_axis and len(label) == len(names) and (len(names) > 1 or 1 not in names))
-    return (masks[..., None] if masks.ndim == 3 else masks), is_map
-
-
-def _save(masks: NDArray[np.uint8], given: Path, target: Path, names: Mapping[int, str]) -> None:
-    """Write uint8 (K, H, W, D) with affine and header of the given file, as a map if that is one and can stay one."""
-    _, is_map = _given_masks(given, names)
-    source: Any = nib.load(given) if _is_nifti(given) else None  # type: ignore[attr-defined]
-    data, dtype = np.moveaxis(masks, 0, -1), np.dtype(np.uint8)
-    if is_map and masks.sum(axis=0).max(initial=0) <= 1:
-        values = np.array(list(names))[:, None, None, None]
-        dtype = source.get_data_dtype() if source is not None else np.min_scalar_type(values.max())
-        data = (masks * values).sum(axis=0).astype(dtype)
-        if source is not None:
-            data = data.reshape(source.shape)
-    if source is None:
-        nifti = nib.Nifti1Image(data, np.asarray(read_file(given).affine, float))  # type: ignore[attr-defined]
-    else:
-        nifti = nib.Nifti1Image(data, source.affine, source.header)  # type: ignore[attr-defined]
-    nifti.set_data_dtype(dtype)
-    with whole_file(target) as temporary:
-        nib.save(nifti, temporary)  # type: ignore[attr-defined]
-
-
-def _copy(source: Path, target: Path) -> None:
-    with whole_file(target) as temporary:
-        shutil.copyfile(source, temporary)
-
-
-def _link_image(image: Path, target: Path) -> None:
-    """Link to an image, relatively, so that the run folder can move together with its data; Info.cfg comes along."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for source, link in ((image, target), (image.parent / "Info.cfg", target.parent / "Info.cfg")):
-        if source.exists():
-            link.unlink(missing_ok=True)
-            link.symlink_to(os.path.relpath(source.resolve(), link.parent.resolve()))
-
-
-def _description(root: Path, folder: Path, paths: Mapping[str, Path]) -> dict[str, Any]:
-    """dataset.json with the entries whose labels were written, naming the new label files."""
-    description = read_json(root / DATASET_JSON)
-    for section in PREDEFINED_PARTS:
-        if section in description:
-            description[section] = [
-                entry | {"label": f"./{paths[label].relative_to(folder).as_posix()}"}
-                for entry in description[section]
-                if isinstance(entry, dict)
-                and entry.get("label")
-                and (label := os.path.abspath(root / entry["label"])) in paths
-            ]
-    return description
-
-
-def _relative(path: str | os.PathLike[str], root: Path, case: str) -> Path:
-    absolute = Path(os.path.abspath(path))
-    return absolute.relative_to(root) if absolute.is_relative_to(root) else Path(case) / absolute.name
-
-
-def _is_nifti(path: Path) -> bool:
-    return path.name.lower().endswith(NIFTI)
+def _case(item: Mapping[str, Any]) -> str:
+    return str(item.get("case", case_name(item["image"])))

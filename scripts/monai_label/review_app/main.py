@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MONAI Label app: review the labels that a finished run doubts, the least trusted first.
+"""MONAI Label app: review the labels that an audit or a finished run doubts, the least trusted first.
 
     python -m monailabel.main start_server --app scripts/monai_label/review_app --studies studies \\
         --conf run runs/mine [--conf bundle <exported bundle>] --host 127.0.0.1 --port 8000
@@ -40,12 +40,12 @@ class QuietModel(BundleInferTask):
 
 
 class ReviewApp(MONAILabelApp):
-    """Conf: `run`, the finished run's folder; optionally `bundle`, an exported bundle to infer with and to train."""
+    """Conf: `run`, the folder of an audit or of a run; optionally `bundle`, an exported bundle to infer and train."""
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         run_dir = conf.get("run")
         if not run_dir:
-            raise ValueError("conf names no run; start the server with --conf run <folder of a finished run>")
+            raise ValueError("conf names no run; start the server with --conf run <folder of an audit or of a run>")
         if studies.startswith(("http://", "https://")):
             raise ValueError(f"studies must be a folder made by prepare_review.py, got {studies}")
         self.trust = read_trust(run_dir)
@@ -59,7 +59,7 @@ class ReviewApp(MONAILabelApp):
             studies,
             conf,
             name="Label review",
-            description="Review the labels that a finished run doubts, the least trusted first",
+            description="Review the labels that an audit or a finished run doubts, the least trusted first",
             labels=list(self.label_names),
         )
         # The scores of a finished run do not change. MONAI Label would compute them again in a second process at every

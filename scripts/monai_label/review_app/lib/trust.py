@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far a finished run trusts the given label of every case, from the files it leaves. Needs no MONAI Label."""
+"""How far a finished run or an audit trusts the given label of every case, from the files it leaves.
+
+Needs no MONAI Label.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 SCORE = "review"  # under this key the datastore keeps the score of an image
-PROVENANCE = Path("repaired_labels", "provenance.csv")
+LABEL_FOLDERS = ("repaired_labels", "proposed_labels")  # what a run leaves, what an audit leaves
+PROVENANCE = "provenance.csv"
 DOUBTFUL = 0.5  # a label is believed above this probability of being clean
 
 
 @dataclass(frozen=True)
 class CaseTrust:
-    """What the run thinks of one case. An entry is one structure in one slice.
+    """What the run (or the audit) thinks of one case. An entry is one structure in one slice.
 
     Attributes:
         trust: the probability that the label is clean, of the least trusted entry; in [0, 1].
@@ -37,22 +41,32 @@ class CaseTrust:
     entries: int
 
 
-def read_trust(run_dir: str | os.PathLike[str]) -> dict[str, CaseTrust]:
-    """Read `repaired_labels/provenance.csv` of a run.
-
-    Returns:
-        by case, in the file's order; every case the run was trained on is there.
+def label_folder(run_dir: str | os.PathLike[str]) -> Path:
+    """The folder of new labels in that of a run or an audit: the one of LABEL_FOLDERS that holds a provenance.csv.
 
     Raises:
-        FileNotFoundError: if the run has no such file.
+        FileNotFoundError: if none does.
+    """
+    for name in LABEL_FOLDERS:
+        if (Path(run_dir) / name / PROVENANCE).is_file():
+            return Path(run_dir) / name
+    raise FileNotFoundError(
+        f"run {run_dir} has no {f'/{PROVENANCE} and no '.join(LABEL_FOLDERS)}/{PROVENANCE}; name the folder of a "
+        "finished run whose method repairs labels, such as self_cleansing_practical, or that of an audit"
+    )
+
+
+def read_trust(run_dir: str | os.PathLike[str]) -> dict[str, CaseTrust]:
+    """Read the provenance.csv of a run or an audit.
+
+    Returns:
+        by case, in the file's order; every case the run was trained on, or that was audited, is there.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
         ValueError: if the file has no row or lacks a column.
     """
-    path = Path(run_dir) / PROVENANCE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"run {run_dir} has no {PROVENANCE}; name the folder of a finished run whose method repairs labels, "
-            "such as self_cleansing_practical"
-        )
+    path = label_folder(run_dir) / PROVENANCE
     rows: dict[str, list[dict[str, str]]] = {}
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -60,9 +74,9 @@ def read_trust(run_dir: str | os.PathLike[str]) -> dict[str, CaseTrust]:
                 rows.setdefault(row["case"], []).append(row)
         trust = {case: _judge(entries) for case, entries in rows.items()}
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged ({error}); train again, or restore the file") from error
+        raise ValueError(f"{path} is damaged ({error}); make it again, or restore the file") from error
     if not trust:
-        raise ValueError(f"{path} has no row; train again, or restore the file")
+        raise ValueError(f"{path} has no row; make it again, or restore the file")
     return trust
 
 
@@ -90,19 +104,19 @@ def place_in_queue(image: str, info: Mapping[str, Any]) -> tuple[float, int, str
 
 
 def recorded_classes(run_dir: str | os.PathLike[str]) -> list[str]:
-    """The classes of a run by its run.json, in the order of the label values 1, 2, ...
+    """The classes of a run or an audit by its run.json, in the order of the label values 1, 2, ...
 
     Raises:
-        FileNotFoundError: if the run has no run.json.
+        FileNotFoundError: if there is no run.json.
         ValueError: if that names no classes.
     """
     path = Path(run_dir) / "run.json"
     if not path.is_file():
-        raise FileNotFoundError(f"run {run_dir} has no run.json; name the folder of a finished run")
+        raise FileNotFoundError(f"run {run_dir} has no run.json; name the folder of a finished run or of an audit")
     try:
         names = json.loads(path.read_text(encoding="utf-8"))["settings"]["class_names"]
         if not isinstance(names, list) or not names:
             raise TypeError(f"got {names!r:.40}")
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} names no classes ({error}); train again, or restore the file") from error
+        raise ValueError(f"{path} names no classes ({error}); make it again, or restore the file") from error
     return [str(name) for name in names]
