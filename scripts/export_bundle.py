@@ -150,7 +150,9 @@ def _best_epoch(rows: Sequence[Mapping[str, float]], settings: Mapping[str, Any]
 
 def _copy_package(folder: Path) -> None:
     package = ROOT / "bundle" / "self_cleansing"
-    for file in sorted(package.rglob("*.py")):
+    for file in sorted(package.rglob("*.*")):
+        if file.is_dir() or "__pycache__" in file.parts:
+            continue
         copy = folder / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
