@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Score finished audits where the truth is known, beside the scores of cleanlab and MONAI on the same predictions.
 
-    python scripts/compare_audit.py --audit runs/audit --dataset_dir data/phantom_noisy [--settings "{'shrink': 2}"] \\
-        --output docs/results/audit.json --name phantom
+    python scripts/compare_audit.py --audit runs/audit --dataset_dir data/phantom_noisy --name phantom \\
+        --output docs/results/audit.json
 
 The data set must hold the clean labels (clean_labels/, as scripts/make_noisy_labels.py leaves them), or be clean itself
 (--clean). Each call replaces the entry --name of the output file. All comparisons are made on the network's grid: a
@@ -12,9 +12,8 @@ label is wrong if its Dice to the clean one is below 0.9, a slice is noisy if it
 from __future__ import annotations
 
 import argparse
-import ast
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,58 +23,45 @@ from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+from finished_audit import FinishedAudit, add_arguments, from_options  # noqa: E402
 
 from bundle.self_cleansing.audit.damage import WRONG_BELOW  # noqa: E402
 from bundle.self_cleansing.audit.findings import KINDS, SUSPECT  # noqa: E402
-from bundle.self_cleansing.audit.fold_evidence import FoldEvidence, proposals  # noqa: E402
-from bundle.self_cleansing.audit.fold_training import FoldTraining  # noqa: E402
-from bundle.self_cleansing.audit.label_audit import EVIDENCE, PROBS  # noqa: E402
-from bundle.self_cleansing.data import find_cases, read_json, write_json  # noqa: E402
-from bundle.self_cleansing.slice_bank import SliceBank  # noqa: E402
+from bundle.self_cleansing.audit.fold_evidence import proposals  # noqa: E402
+from bundle.self_cleansing.data import read_json, write_json  # noqa: E402
 
 BINS = 10
-TRAINING = ("configs/train.yaml", "configs/presets/quick.yaml")
 
 Masks = NDArray[np.bool_]
 
 
-def score_audit(
-    audit: Path, dataset_dir: Path, training_config: Sequence[str], settings: Mapping[str, Any], is_clean: bool = False
-) -> dict[str, Any]:
+def score_audit(audit: FinishedAudit, is_clean: bool = False) -> dict[str, Any]:
     """Compare an audit with the truth.
 
     Args:
-        audit: its folder.
-        dataset_dir: the data it judged, with clean labels beside (unless `is_clean`).
-        training_config, settings: as the audit was made with: the labels are brought to the network's grid again.
+        audit: of data with clean labels beside.
         is_clean: take the given labels for the truth.
 
     Returns:
         plain numbers for JSON; what needs wrong labels is left out if there are none.
+
+    Raises:
+        ValueError: if there are no clean labels.
     """
-    found = read_json(audit / "labels.json")
-    names = [case["case"] for case in found["cases"]]
-    by_name = {case["case"]: case for case in find_cases(dataset_dir)}
-    cases = [by_name[name] for name in names]
-    if not is_clean and not all("clean_label" in case for case in cases):
-        raise ValueError(f"{dataset_dir} has no clean_labels for every case; pass --clean if its labels are the truth")
-    parser = FoldTraining(training_config, {**settings, "dataset_dir": str(dataset_dir)}).parser()
-    bank = SliceBank(cases, parser.get_parsed_content("train#preprocessing"), progress=False)
-    classes = found["classes"]
-    given, clean = bank.labels.bool().numpy(), bank.reference_labels.bool().numpy()
-    probs = audit_probs(audit, len(bank))
-    shape = (len(bank), len(classes))
-
-    def column(name: str) -> NDArray[Any]:
-        return np.array([label[name] for label in found["labels"]]).reshape(shape)
-
+    if audit.bank.clean_labels is None and not is_clean:
+        raise ValueError("the data set has no clean_labels for every case; pass --clean if its labels are the truth")
+    found, probs = audit.found, audit.probs
+    given = audit.bank.labels.bool().numpy()
+    clean = given if is_clean else audit.bank.reference_labels.bool().numpy()
+    column = audit.column
     trust, suspect, kind = column("trust"), column("verdict") == SUSPECT, column("kind")
     sample_trust = np.array([sample["trust"] for sample in found["samples"]])
     true_dice = dice(given, clean)
     wrong, noisy = true_dice < WRONG_BELOW, (given != clean).any((1, 2, 3))
     result: dict[str, Any] = {
-        "samples": shape[0],
+        "samples": len(given),
         "labels": int(trust.size),
         "wrong_labels": float(wrong.mean()),
         "estimated_share": found["share"],
@@ -91,10 +77,10 @@ def score_audit(
     }
     result["average_precision_of_labels"] = precision(wrong.ravel(), 1 - trust.ravel())
     flagged = suspect & wrong
-    result["precision_of_suspect"] = float(wrong[suspect].mean())
+    result["precision_of_suspect"] = _mean(wrong[suspect])
     result["recall_of_suspect"] = float(suspect[wrong].mean())
     truth = error_kinds(given, clean)
-    result["kind_right"] = float((kind == truth)[flagged].mean())
+    result["kind_right"] = _mean((kind == truth)[flagged])
     result["kinds"] = {
         name: {
             "flagged": int((flagged & (truth == name)).sum()),
@@ -105,27 +91,14 @@ def score_audit(
         if (wrong & (truth == name)).any()
     }
     proposed_dice = dice(proposals(probs), clean)
-    result["proposed_nearer"] = float((proposed_dice > true_dice)[suspect].mean())
-    result["mean_dice_of_suspect"] = {
-        "given": float(true_dice[suspect].mean()),
-        "proposed": float(proposed_dice[suspect].mean()),
-    }
+    result["proposed_nearer"] = _mean((proposed_dice > true_dice)[suspect])
+    result["mean_dice_of_suspect"] = {"given": _mean(true_dice[suspect]), "proposed": _mean(proposed_dice[suspect])}
     result["spearman_trust_dice"] = float(spearmanr(sample_trust, true_dice.mean(axis=1)).statistic)
     return result
 
 
-def audit_probs(audit: Path, samples: int) -> NDArray[np.uint8]:
-    """The out-of-sample probabilities of all samples in the audit's order, uint8 (N, K, H, W)."""
-    gathered: NDArray[np.uint8] | None = None
-    for folder in sorted((audit / "folds").iterdir()):
-        index = FoldEvidence.load(folder / EVIDENCE).samples
-        values = np.load(folder / PROBS, mmap_mode="r", allow_pickle=False)
-        if gathered is None:
-            gathered = np.zeros((samples, *values.shape[1:]), dtype=np.uint8)
-        gathered[index] = values
-    if gathered is None:
-        raise FileNotFoundError(f"{audit / 'folds'} is empty; let the audit finish")
-    return gathered
+def _mean(values: NDArray[Any]) -> float | None:
+    return float(values.mean()) if values.size else None
 
 
 def dice(one: Masks, other: Masks) -> NDArray[np.float64]:
@@ -184,18 +157,14 @@ def rival_scores(given: Masks, probs: NDArray[np.uint8]) -> dict[str, NDArray[np
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--audit", required=True, type=Path, help="folder of a finished audit")
-    parser.add_argument("--dataset_dir", required=True, type=Path, help="the data it judged")
-    parser.add_argument("--training_config", nargs="+", default=list(TRAINING), help="as the audit was made with")
-    parser.add_argument("--settings", default="{}", help="as the audit was made with")
+    add_arguments(parser)
     parser.add_argument("--clean", action="store_true", help="the given labels are the truth")
     parser.add_argument("--name", required=True, help="entry of the output file")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "results" / "audit.json")
     options = parser.parse_args(arguments)
     try:
-        settings = ast.literal_eval(options.settings)
-        scores = score_audit(options.audit, options.dataset_dir, options.training_config, settings, options.clean)
-    except (OSError, ValueError, SyntaxError) as error:
+        scores = score_audit(from_options(options), options.clean)
+    except (OSError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     earlier = read_json(options.output) if options.output.is_file() else {}
     write_json(options.output, dict(sorted({**earlier, options.name: scores}.items())))

@@ -11,7 +11,7 @@ from types import TracebackType
 
 TRACEBACK_VARIABLE = "SELF_CLEANSING_TRACEBACK"
 _PACKAGE = str(Path(__file__).resolve().parent) + os.sep
-_FOR_USERS = (ValueError, TypeError, RuntimeError, FileNotFoundError, FileExistsError)
+_FOR_USERS = (ValueError, TypeError, RuntimeError, FileNotFoundError, FileExistsError, NotADirectoryError)
 
 
 def user_error(error: BaseException | None) -> BaseException | None:

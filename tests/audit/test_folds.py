@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from bundle.self_cleansing.audit.folds import FoldSplit, patient_folds
-from bundle.self_cleansing.data import find_cases
+from bundle.self_cleansing.data import find_cases, write_json
 
 
 def test_every_patient_is_held_out_once_and_folds_are_of_equal_size():
@@ -24,10 +24,11 @@ def test_folds_that_cannot_be_are_refused(patients, folds, sentence):
         patient_folds(patients, folds)
 
 
-def test_a_fold_trains_on_all_cases_of_other_patients_and_on_none_of_its_own(phantom):
+def test_a_fold_trains_on_all_cases_of_other_patients_and_on_none_of_its_own(phantom, tmp_path):
     cases = find_cases(phantom)
     patients = sorted({case["patient"] for case in cases})
-    split = FoldSplit(phantom, patients[1:], patients[:1])
+    write_json(tmp_path / "patients.json", {"train": patients[1:], "held_out": patients[:1]})
+    split = FoldSplit(phantom, tmp_path / "patients.json")
     assert {case["patient"] for case in split["train"]} == set(patients[1:])
     assert {case["patient"] for case in split["validation"]} == {patients[0]}
     assert len(split["train"]) + len(split["validation"]) == len(cases)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,27 +17,36 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from running import ROOT, TINY, TINY_METHOD
+import torch
+from matplotlib import pyplot as plt
+from PIL import Image
+from running import ROOT, TINY, TINY_METHOD, load_script
+from tiny import disc
 
+from bundle.self_cleansing.audit import LabelAudit
 from bundle.self_cleansing.audit.findings import KINDS, SUSPECT
-from bundle.self_cleansing.data import find_cases, read_label
+from bundle.self_cleansing.audit.fold_training import FoldTraining
+from bundle.self_cleansing.data import find_cases, read_label, write_json
 
 RESULTS = ("labels.csv", "labels.json", "work_list.csv", "report.html", "run.json")
 
 
+SETTINGS = {
+    **{name: value for name, value in TINY.items() if name != "cache_dir"},
+    **{name: ast.literal_eval(text) for name, text in TINY_METHOD["methods/self_cleansing_practical"].items()},
+    "max_epochs": 2,
+    "ramp_end_epoch": 2,
+    "bundle_root": str(ROOT),
+    "cache_dir": "none",
+}
+
+
 def audit_command(dataset_dir: Path, output_dir: Path, **options: object) -> list[str]:
-    settings = {
-        **{name: str(value) if isinstance(value, Path) else value for name, value in TINY.items()},
-        **TINY_METHOD["methods/self_cleansing_practical"],
-        "max_epochs": 2,
-        "ramp_end_epoch": 2,
-        "bundle_root": str(ROOT),
-    }
     options = {
         "dataset_dir": dataset_dir,
         "output_dir": output_dir,
         "training_config": [str(ROOT / "configs" / "train.yaml")],
-        "settings": settings,
+        "settings": SETTINGS,
         "folds": 2,
         **options,
     }
@@ -75,9 +86,16 @@ def test_every_label_of_every_case_is_judged_by_a_network_that_never_saw_its_pat
     held_out = []
     for fold in sorted((audited / "folds").iterdir()):
         bank = np.load(fold / "evidence.npz")["samples"]
-        names = {found["samples"][index]["case"] for index in bank}
-        held_out.append({cases[name]["patient"] for name in names})
-    assert held_out[0].isdisjoint(held_out[1])
+        judged = {found["samples"][index]["sample"] for index in bank}
+        state = torch.load(fold / "run" / "models" / "checkpoint.pt", weights_only=True)
+        learned = set(state["label_bank"]["_extra_state"]["sample_ids"])
+        assert len(judged) + len(learned) == len(found["samples"])
+        patients = [{cases[name.rpartition("/")[0]]["patient"] for name in names} for names in (judged, learned)]
+        assert patients[0].isdisjoint(patients[1])
+        held_out.append(patients[0])
+    assert held_out[0].isdisjoint(held_out[1]) and held_out[0] | held_out[1] == {
+        one["patient"] for one in cases.values()
+    }
 
 
 def test_the_csv_says_what_the_json_says(audited):
@@ -97,19 +115,13 @@ def test_trusted_labels_are_proposed_as_they_were_given(audited, noisy_phantom):
     suspect = {(one["case"], one["slice"], one["class_name"]) for one in found["labels"] if one["verdict"] == SUSPECT}
     changed = 0
     for case in find_cases(noisy_phantom):
-        given = np.asarray(nib.load(case["label"]).dataobj)
-        proposed = np.asarray(
-            nib.load(audited / "proposed_labels" / Path(case["label"]).relative_to(noisy_phantom)).dataobj
-        )
-        for number in range(given.shape[2]):
+        relative = Path(case["label"]).relative_to(noisy_phantom)
+        given, proposed = (read_label(folder / relative, found["classes"]) for folder in (noisy_phantom, labels))
+        for number in range(given.shape[-1]):
             for k, name in enumerate(found["classes"]):
-                masks = [
-                    one[:, :, number, k] if one.ndim == 4 else one[:, :, number] == k + 1 for one in (given, proposed)
-                ]
-                if (case["case"], number, name) not in suspect:
-                    assert (masks[0] == masks[1]).all()
-                else:
-                    changed += (masks[0] != masks[1]).any()
+                is_same = (given[k, ..., number] == proposed[k, ..., number]).all()
+                assert is_same or (case["case"], number, name) in suspect
+                changed += not is_same
     assert changed or not suspect
 
 
@@ -130,18 +142,49 @@ def test_a_killed_audit_resumes_to_the_same_files(audited, noisy_phantom, tmp_pa
         assert (folder / name).read_bytes() == (audited / name).read_bytes(), name
 
 
+def test_what_is_said_of_the_truth_and_drawn(audited, noisy_phantom, tmp_path, capsys):
+    options = ["--audit", str(audited), "--dataset_dir", str(noisy_phantom)]
+    load_script("compare_audit").main([*options, "--name", "tiny", "--output", str(tmp_path / "audit.json")])
+    scores = json.loads((tmp_path / "audit.json").read_text())["tiny"]
+    found = json.loads((audited / "labels.json").read_text())
+    assert scores["labels"] == len(found["labels"])
+    assert scores["suspect_labels"] == pytest.approx(np.mean([one["verdict"] == SUSPECT for one in found["labels"]]))
+    noisy, trust = [], []
+    for sample in found["samples"]:  # by the files themselves
+        case = next(one for one in find_cases(noisy_phantom) if one["case"] == sample["case"])
+        masks = [read_label(case.get(key, case["label"]), found["classes"]) for key in ("label", "clean_label")]
+        noisy.append((masks[0] != masks[1])[..., sample["slice"]].any())
+        trust.append(sample["trust"])
+    assert scores["average_precision"]["audit"] == pytest.approx(average_precision(noisy, trust), abs=0.02)
+    load_script("draw_least_trusted").main([*options, "--count", "3", "--output", str(tmp_path / "least.png")])
+    assert plt.imread(tmp_path / "least.png").shape[2] == 4
+
+
+def average_precision(noisy: list[bool], trust: list[float]) -> float:
+    """Mean, over the noisy ones, of the share of noisy ones among all that are trusted no more."""
+    order = np.array(noisy)[np.argsort(trust)]
+    return float((np.cumsum(order) / np.arange(1, len(order) + 1))[order].mean())
+
+
+def in_process(dataset_dir: Path, output_dir: Path, **options: object) -> LabelAudit:
+    """The audit of `audit_command`, without a process of its own."""
+    plain = {"training_config": [str(ROOT / "configs" / "train.yaml")], "settings": SETTINGS, "folds": 2}
+    return LabelAudit(dataset_dir, output_dir, **{**plain, **options})
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ({}, "already holds an audit; continue it with --resume true"),
-        ({"resume": "true", "seed": 5}, "is another one: it differs in seed"),
-        ({"resume": "true", "folds": 3}, "is another one: it differs in folds"),
+        ({"resume": True, "seed": 5}, "is another one: it differs in seed"),
+        ({"resume": True, "folds": 3}, "is another one: it differs in folds"),
+        ({"resume": True, "settings": {}}, "is another one: it differs in settings"),
     ],
 )
 def test_the_folder_of_an_audit_is_never_taken_by_another(options, sentence, audited, noisy_phantom):
     before = {path: path.stat().st_mtime_ns for path in audited.rglob("*")}
-    result = run_audit(noisy_phantom, audited, **options)
-    assert result.returncode != 0 and sentence in result.stderr and "Traceback" not in result.stderr
+    with pytest.raises((ValueError, FileExistsError), match=sentence):
+        in_process(noisy_phantom, audited, **options).run()
     assert before == {path: path.stat().st_mtime_ns for path in audited.rglob("*")}
 
 
@@ -150,15 +193,87 @@ def test_the_folder_of_an_audit_is_never_taken_by_another(options, sentence, aud
     [
         ({"folds": 1}, "folds must be at least 2, got 1"),
         ({"folds": 9}, "9 folds need as many patients, the data have 5"),
-        ({"parts": "['training']"}, "part must be one of train, validation, test, holdout, got 'training'"),
-        ({"training_config": "['nowhere.yaml']"}, "training config nowhere.yaml does not exist"),
-        ({"resume": "true"}, "nothing to resume"),
-        ({"dataset_dir": "no_data"}, "no_data"),
+        ({"parts": ["training"]}, "part must be one of train, validation, test, holdout, got 'training'"),
+        ({"parts": ["holdout"]}, "no case of .* is in part holdout"),
+        ({"training_config": "nowhere.yaml"}, "training config nowhere.yaml does not exist"),
+        ({"settings": {"max_epoch": 3}}, "settings names 'max_epoch', which the training config does not have"),
+        ({"settings": {**SETTINGS, "class_names": ["heart"]}}, "declares the classes RV, Myo, LV, the training heart"),
+        ({"settings": "max_epochs=3"}, "settings must be a mapping"),
+        ({"copies": 0}, "copies must be at least 1, got 0"),
+        ({"resume": True}, "nothing to resume"),
     ],
 )
-def test_bad_input_is_said_in_one_sentence_and_nothing_is_written(options, sentence, noisy_phantom, tmp_path):
+def test_bad_input_is_refused_before_anything_is_written(options, sentence, noisy_phantom, tmp_path):
     folder = tmp_path / "audit"
-    result = run_audit(noisy_phantom, folder, **options)
-    assert result.returncode != 0 and "Traceback" not in result.stderr
-    assert sentence in [line for line in result.stderr.splitlines() if line.startswith("error: ")][0]
+    with pytest.raises((ValueError, FileNotFoundError), match=sentence):
+        in_process(noisy_phantom, folder, **options).run()
     assert not folder.exists()
+
+
+def test_an_audit_does_not_write_into_the_data(noisy_phantom):
+    with pytest.raises(ValueError, match="lies in the data"):
+        in_process(noisy_phantom, noisy_phantom / "audit").run()
+    assert not (noisy_phantom / "audit").exists()
+
+
+def test_a_bad_image_leaves_nothing_behind(noisy_phantom, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(noisy_phantom, data)
+    image = nib.load(find_cases(data)[-1]["image"])
+    broken = np.asarray(image.dataobj).astype(np.float32)
+    broken[0, 0, 0] = np.nan
+    nib.save(nib.Nifti1Image(broken, image.affine), find_cases(data)[-1]["image"])
+    with pytest.raises(ValueError, match="not finite|NaN|infinite"):
+        in_process(data, tmp_path / "audit").run()
+    assert not (tmp_path / "audit").exists()
+
+
+class Threshold(torch.nn.Module):
+    """A network that knows: what is bright is foreground."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(20.0))
+
+    def forward(self, image):
+        return (image - 0.5) * self.scale
+
+
+def test_pictures_are_audited_and_proposed_as_pictures(tmp_path, monkeypatch):
+    """One slice per case, one class, no spacing; the training is left out, all else runs."""
+    data, rng = tmp_path / "data", np.random.default_rng(0)
+    wrong = {3, 11, 17}
+    entries = []
+    for number in range(24):
+        mask = disc(64, *rng.uniform(26, 38, 2), rng.uniform(9, 14)).numpy()
+        given = np.zeros_like(mask) if number in wrong else mask
+        for kind, values in (("images", mask * 200 + rng.integers(0, 40, mask.shape)), ("labels", given * 255)):
+            (data / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values.astype(np.uint8)).save(data / kind / f"{number:02d}.png")
+        entries.append({"image": f"./images/{number:02d}.png", "label": f"./labels/{number:02d}.png"})
+    write_json(data / "dataset.json", {"labels": {"0": "background", "1": "disc"}, "training": entries})
+    monkeypatch.setattr(FoldTraining, "network", lambda *_: Threshold())
+    overlay = str(ROOT / "configs" / "datasets" / "crowd.yaml")
+    audit = in_process(
+        data,
+        tmp_path / "audit",
+        training_config=[str(ROOT / "configs" / "train.yaml"), overlay],
+        settings={**SETTINGS, "class_names": ["disc"], "network_size": 64, "plane_size": 64},
+        folds=3,
+    )
+    findings = audit.run()
+    assert {int(one.case) for one in findings.labels if one.verdict == SUSPECT} == wrong
+    assert {one.kind for one in findings.labels if one.verdict == SUSPECT} == {"missing"}
+    assert all(one.boundary_error_mm is None for one in findings.labels)
+    proposed = tmp_path / "audit" / "proposed_labels"
+    for number in range(24):
+        written = np.asarray(Image.open(proposed / "labels" / f"{number:02d}.png"))
+        assert set(np.unique(written)) == {0, 255}
+    assert (tmp_path / "audit" / "report.html").stat().st_size > 10_000
+
+
+def test_the_command_says_it_in_one_sentence(tmp_path):
+    result = run_audit(tmp_path / "nowhere", tmp_path / "audit")
+    assert result.returncode != 0 and "Traceback" not in result.stderr
+    assert [line for line in result.stderr.splitlines() if line.startswith("error: ") and "nowhere" in line]
+    assert not (tmp_path / "audit").exists()

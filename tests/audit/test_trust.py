@@ -131,8 +131,17 @@ def test_intervals_hold_the_estimate_and_shrink_with_the_number_of_cases():
         assert share.low <= share.estimate <= share.high
     assert many.estimate == pytest.approx((1 - trust).mean())
     assert many.high - many.low < few.high - few.low
-    alone = share_interval(trust[:10], np.zeros(10, int))
-    assert alone.low < alone.estimate < alone.high
+
+
+@pytest.mark.parametrize(("cases", "slices", "classes"), [(1, 10, 3), (40, 5, 3), (100, 1, 1)])
+def test_intervals_cover_the_share_that_calibrated_trust_implies(cases, slices, classes):
+    rng, covered, trials = np.random.default_rng(1), 0, 120
+    for _ in range(trials):
+        trust = rng.beta(0.6, 0.3, (cases * slices, classes))
+        truth = (rng.random(trust.shape) > trust).mean()
+        share = share_interval(trust, np.repeat(np.arange(cases), slices))
+        covered += share.low <= truth <= share.high
+    assert covered / trials >= 0.9
 
 
 def test_shapes_that_do_not_belong_together_are_refused():

@@ -14,7 +14,8 @@ from bundle.self_cleansing.audit.findings import (
     SampleFinding,
     Share,
 )
-from bundle.self_cleansing.audit.work_list import COLUMNS, spreadsheet_text, write_work_list
+from bundle.self_cleansing.audit.work_list import COLUMNS, write_work_list
+from bundle.self_cleansing.spreadsheet_text import spreadsheet_text
 
 SHARE = Share(0.1, 0.0, 0.2)
 

@@ -22,7 +22,10 @@ Masks = NDArray[np.bool_]
 
 
 def damage(
-    labels: Masks, sources: Sequence[int] | NDArray[np.int64], rng: np.random.Generator
+    labels: Masks,
+    sources: Sequence[int] | NDArray[np.int64],
+    rng: np.random.Generator,
+    marked: NDArray[np.bool_] | None = None,
 ) -> tuple[Masks, NDArray[np.int8]]:
     """Damage labels, each in a random way.
 
@@ -34,6 +37,7 @@ def damage(
         labels: bool (N, K, H, W), all samples: those to damage, and those that extra labels are taken from.
         sources: indices of the M samples to damage, repeats allowed.
         rng: of all draws.
+        marked: which labels mark something, bool (N, K); None: it is looked up.
 
     Returns:
         the damaged labels, bool (M, K, H, W), and per label the position in KINDS of what was done, int8 (M, K); -1
@@ -41,7 +45,7 @@ def damage(
     """
     damaged = labels[sources].copy()
     kinds = np.full(damaged.shape[:2], -1, dtype=np.int8)
-    marked = labels.any((2, 3))
+    marked = labels.any((2, 3)) if marked is None else marked
     for row, source in enumerate(sources):
         together = rng.random() < WHOLE_SAMPLE
         drawn = _draw(labels.shape[1], rng)

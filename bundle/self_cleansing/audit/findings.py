@@ -12,6 +12,7 @@ from typing import Any
 
 from ..data.json_file import write_json
 from ..data.whole_file import whole_file
+from ..spreadsheet_text import spreadsheet_text
 
 FORMAT, VERSION = "label audit", 1
 
@@ -117,7 +118,10 @@ class Findings:
 
 
 def write_csv(path: str | os.PathLike[str], findings: Findings) -> None:
-    """Write one row per label, the columns those of `LabelFinding`; an undefined number is an empty cell."""
+    """Write one row per label, the columns those of `LabelFinding`; an undefined number is an empty cell.
+
+    Names that a spreadsheet would run as formulas begin with an apostrophe.
+    """
     columns = [one.name for one in fields(LabelFinding)]
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
@@ -133,7 +137,9 @@ def write_findings(path: str | os.PathLike[str], findings: Findings) -> None:
 
 
 def _cell(value: Any) -> Any:
-    return "" if value is None else f"{value:.4f}" if isinstance(value, float) else value
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else spreadsheet_text(value) if isinstance(value, str) else value
 
 
 def _rounded(value: Any) -> Any:

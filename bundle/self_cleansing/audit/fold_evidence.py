@@ -66,19 +66,19 @@ def fold_evidence(
     """
     rng = np.random.default_rng([seed, int(samples[0])])
     given, damaged, kinds, origin = [], [], [], []
-    labels_bool = labels.astype(bool)
+    masks_given = labels.view(bool)  # zeros and ones: no copy
+    marked = masks_given.any((2, 3))
     for case in tqdm(np.unique(case_index), desc="evidence", unit="case", leave=False, disable=not progress):
         members = np.flatnonzero(case_index == case)
         certain = probs[members].astype(np.float32) / 255
-        given.append(evidence(labels_bool[members], certain))
+        given.append(evidence(masks_given[members], certain))
         for _ in range(copies):
-            masks, kind = damage(labels_bool, members, rng)
-            damaged.append(evidence(masks, certain, labels_bool[members]))
+            masks, kind = damage(masks_given, members, rng, marked)
+            damaged.append(evidence(masks, certain, masks_given[members]))
             kinds.append(kind)
             origin.append(samples[members])
-    order = np.argsort(np.concatenate([np.flatnonzero(case_index == case) for case in np.unique(case_index)]))
     return FoldEvidence(
-        samples, np.concatenate(given)[order], np.concatenate(damaged), np.concatenate(kinds), np.concatenate(origin)
+        samples, np.concatenate(given), np.concatenate(damaged), np.concatenate(kinds), np.concatenate(origin)
     )
 
 

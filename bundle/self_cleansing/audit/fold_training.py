@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +22,7 @@ from tqdm import tqdm
 from ..run_folder import CHECKPOINT
 from ..slice_bank import SliceBank
 
+SPLIT = "bundle.self_cleansing.audit.folds.FoldSplit"
 LAST_MODEL = "models/model_last.pt"
 # What a training does besides, and an audit has no use for.
 WITHOUT = ("export_labels#_disabled_", "noise_audit#_disabled_")
@@ -42,25 +45,33 @@ class FoldTraining:
 
         Raises:
             FileNotFoundError: if a config file is missing.
+            ValueError: if a setting is no entry of the config.
         """
         for file in self.files:
             if not Path(file).is_file():
                 raise FileNotFoundError(f"training config {file} does not exist; check --training_config")
         parser = ConfigParser()
         parser.read_config(self.files)
+        unknown = [name for name in self.settings if re.split("#|::", name)[0] not in parser]
+        if unknown:
+            raise ValueError(
+                f"settings names {unknown[0]!r}, which the training config does not have; check its spelling"
+            )
         parser.update(dict.fromkeys(WITHOUT, True) | self.settings | dict(overrides or {}))
         parser.parse(True)
         return parser
 
-    def network(self, folder: Path, split: Mapping[str, Any]) -> nn.Module:
+    def network(self, folder: Path, dataset_dir: Path, patients: Path) -> nn.Module:
         """Return the trained network of a fold, on its device; train it, or go on training, if need be.
 
         Args:
             folder: of the fold's run.
-            split: the config of its `FoldSplit`.
+            dataset_dir, patients: of its `FoldSplit`.
         """
+        # The file is named, not the patients: in a config, a name that begins with $ would be run.
+        split = {"_target_": SPLIT, "dataset_dir": str(dataset_dir), "patients": str(patients)}
         max_epochs = self.parser().get_parsed_content("max_epochs")
-        overrides = {"split": dict(split), "output_dir": str(folder), "val_interval": max_epochs}
+        overrides = {"split": split, "output_dir": str(folder), "val_interval": max_epochs}
         if not (folder / LAST_MODEL).is_file():
             is_begun = (folder / CHECKPOINT).is_file()
             if not is_begun:
@@ -69,6 +80,7 @@ class FoldTraining:
             for stage in ("initialize", "run"):
                 for number in range(len(parser[stage])):
                     parser.get_parsed_content(f"{stage}#{number}")
+            gc.collect()  # the training's own slices, before the next fold's take the room
         parser = self.parser(overrides)
         network = parser.get_parsed_content("network_on_device")
         network.load_state_dict(torch.load(folder / LAST_MODEL, map_location="cpu", weights_only=True))

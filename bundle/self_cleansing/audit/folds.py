@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..data import PARTS, find_cases
+from ..data import PARTS, find_cases, read_json
 
 
 def patient_folds(patients: Sequence[str], num_folds: int, seed: int = 0) -> list[list[str]]:
@@ -45,12 +45,13 @@ class FoldSplit(Mapping[str, list[dict]]):
 
     Args:
         dataset_dir: see `find_cases`.
-        train, held_out: patients.
+        patients: JSON file of two lists of patients, {"train": [...], "held_out": [...]}.
     """
 
-    def __init__(self, dataset_dir: str | os.PathLike, train: Sequence[str], held_out: Sequence[str]) -> None:
+    def __init__(self, dataset_dir: str | os.PathLike, patients: str | os.PathLike) -> None:
         self.dataset_dir = dataset_dir
-        self.patients = {"train": frozenset(train), "validation": frozenset(held_out)}
+        listed = read_json(patients)
+        self.patients = {"train": frozenset(listed["train"]), "validation": frozenset(listed["held_out"])}
 
     @cached_property
     def cases(self) -> list[dict]:

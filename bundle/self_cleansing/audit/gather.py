@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from .trust import Trust, share_interval
 SUSPECT_BELOW = 0.5
 LARGE_SHARE = 0.5
 FEW_CASES = 10
+LEARNT_DICE = 0.5
 
 
 def gather_findings(
@@ -112,11 +114,13 @@ def pixel_size(case: Mapping[str, Any], preprocessing: Callable[[Any], Any]) -> 
     loaded = preprocessing({"image": case["image"], "label": case["label"]})["image"]
     if not isinstance(loaded, MetaTensor):
         return 1.0, None
-    after = float(np.mean(np.asarray(loaded.pixdim)[:2]))
-    native = np.linalg.norm(np.asarray(loaded.meta["original_affine"], dtype=float)[:3, :3], axis=0)
-    before = float(np.mean(native[:2]))
+    after = np.asarray(loaded.affine, dtype=float)[:3, :2]  # what one step along the two axes of a slice is in space
+    native = np.asarray(loaded.meta.get("original_affine", np.eye(4)), dtype=float)[:3, :3]
+    alike = np.abs(native.T @ after) / np.linalg.norm(native, axis=0)[:, None]  # the file's axes, whichever they are
+    before_mm = np.linalg.norm(native[:, alike.argmax(axis=0)], axis=0)
+    scale = float(np.mean(np.linalg.norm(after, axis=0) / before_mm))
     is_picture = Path(str(case["image"])).suffix.lower() in PICTURE_EXTENSIONS
-    return after / before, None if is_picture else before
+    return scale, None if is_picture else float(np.mean(before_mm))
 
 
 def warnings(findings: Findings) -> list[str]:
@@ -133,4 +137,11 @@ def warnings(findings: Findings) -> list[str]:
             f"{len(findings.cases)} cases are few: the networks that judge the labels have seen little, and may take "
             "what is rare for wrong."
         )
+    for name in findings.classes:
+        dice = [one.dice for one in findings.labels if one.class_name == name and (one.given_px or one.proposed_px)]
+        if dice and median(dice) < LEARNT_DICE:
+            sentences.append(
+                f"The networks have hardly learnt {name}: half of its labels have a Dice below {median(dice):.2f} to "
+                "the prediction. Train longer or on finer slices before you believe what is said of it."
+            )
     return sentences

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 from monai.bundle import ConfigParser
+from monai.utils import ensure_tuple
 from numpy.typing import NDArray
 
-from ..data import PARTS, find_cases, read_json, split_cases, training_items, write_json
+from ..data import find_cases, training_items, write_json
 from ..data.whole_file import whole_file
 from ..distributed import world_size
 from ..label_bank import pack_bits, packed_width
@@ -25,14 +26,13 @@ from .fold_evidence import FoldEvidence, fold_evidence, proposals
 from .fold_training import FoldTraining, predict
 from .folds import patient_folds
 from .gather import gather_findings
-from .results import write_results
+from .plan import PLACES, PLAN, audited_cases, check_classes, check_output_dir, check_plan, make_plan
+from .results import AuditedData, write_results
 from .trust import judge
 
 logger = logging.getLogger(__name__)
 
-SPLIT = "bundle.self_cleansing.audit.folds.FoldSplit"
-PLAN, EVIDENCE, PROBS = "plan.json", "evidence.npz", "probs.npy"
-ELSEWHERE = ("dataset_dir", "cache_dir", "device")  # settings that make no other audit
+PATIENTS, EVIDENCE, PROBS = "patients.json", "evidence.npz", "probs.npy"
 CHUNK = 256  # samples whose proposals are made at a time
 
 
@@ -44,42 +44,50 @@ class LabelAudit:
 
     Args:
         dataset_dir: see `find_cases`.
-        output_dir: where the report goes.
+        output_dir: where the report goes; not inside the data.
         training_config: files of the training, see `FoldTraining`.
+        bundle_root: of that training.
         settings: entries of the training's config to override.
         folds: number of networks; each learns from the patients of all folds but one.
         parts: the parts of the split to audit; None: every labelled case, whatever the split.
         split_file: of the data set, for `parts`.
-        copies: damaged copies of every label that its evidence is compared with.
+        copies: damaged copies of every label that its evidence is compared with, at least 1.
         seed: of folds, trainings and damage.
         resume: go on with an audit that was stopped.
 
-    Raises (all before any work):
+    Raises (all before any training):
         FileExistsError: if output_dir holds an audit and `resume` is false.
+        NotADirectoryError: if output_dir is a file.
         FileNotFoundError: if `resume` is true and there is none, or a config or the data set is missing.
-        ValueError: if the audit in output_dir is another one, a part is unknown or empty, or there are fewer patients
-            than folds.
+        ValueError: if the audit in output_dir is another one, output_dir lies in the data, a part is unknown or empty,
+            there are fewer patients than folds, the training's classes are not those of the data, a setting is none of
+            the training, no label marks anything, or a case is bad input.
     """
 
     def __init__(
         self,
         dataset_dir: str | os.PathLike[str],
         output_dir: str | os.PathLike[str],
-        training_config: Sequence[str],
+        training_config: str | Sequence[str],
+        bundle_root: str | os.PathLike[str] = ".",
         settings: Mapping[str, Any] | None = None,
         folds: int = 3,
-        parts: Sequence[str] | None = None,
+        parts: str | Sequence[str] | None = None,
         split_file: str | os.PathLike[str] | None = None,
         copies: int = 3,
         seed: int = 0,
         resume: bool = False,
     ) -> None:
-        self.dataset_dir = Path(os.path.abspath(dataset_dir))
-        self.output_dir = Path(output_dir)
-        self.settings = {**(settings or {}), "seed": seed, "dataset_dir": str(self.dataset_dir)}
-        self.training = FoldTraining(training_config, self.settings)
+        if copies < 1:
+            raise ValueError(f"copies must be at least 1, got {copies}: labels are compared with damaged ones")
+        if not isinstance(settings or {}, Mapping):
+            raise ValueError(f"settings must be a mapping like {{'max_epochs': 50}}, got {settings!r}")
+        self.dataset_dir = Path(os.path.abspath(os.path.expanduser(dataset_dir)))
+        self.output_dir = Path(os.path.abspath(os.path.expanduser(output_dir)))
+        places = {"bundle_root": str(bundle_root), "dataset_dir": str(self.dataset_dir)}
+        self.training = FoldTraining(ensure_tuple(training_config), {**places, **(settings or {}), "seed": seed})
         self.folds = folds
-        self.parts = list(parts) if parts else None
+        self.parts = None if parts is None else list(ensure_tuple(parts))
         self.split_file = split_file
         self.copies = copies
         self.seed = seed
@@ -89,15 +97,21 @@ class LabelAudit:
         """Do what is left to do, write all results, and return them."""
         if world_size() > 1:
             raise ValueError("an audit runs in one process; start it without torchrun")
-        cases = self.cases()
+        cases = audited_cases(self.dataset_dir, self.parts, self.split_file)
         folds = patient_folds([case["patient"] for case in cases], self.folds, self.seed)
         parser = self.training.parser()
-        self._claim(self._plan(cases))
+        check_classes(self.dataset_dir, parser.get_parsed_content("class_names"))
+        check_output_dir(self.output_dir, self.dataset_dir, self.resume)
         dataset = SliceBank(
             training_items(cases),
             parser.get_parsed_content("train#preprocessing"),
             cache_dir=parser.get_parsed_content("cache_dir"),
         )
+        if not dataset.labels.any():
+            raise ValueError(f"the labels of {self.dataset_dir} mark nothing at all; there is nothing to audit")
+        plan = make_plan(dataset, self.training.files, self._settings())
+        check_plan(self.output_dir, plan)
+        write_json(self.output_dir / PLAN, plan)
         for number, held_out in enumerate(folds):
             if self._fold_file(number, EVIDENCE).is_file():
                 continue
@@ -106,20 +120,6 @@ class LabelAudit:
             self._judge_fold(number, train, held_out, cases, dataset)
         return self._conclude(cases, dataset, parser)
 
-    def cases(self) -> list[dict]:
-        """The cases to audit, sorted by name."""
-        cases = find_cases(self.dataset_dir)
-        if self.parts is None:
-            return cases
-        unknown = [part for part in self.parts if part not in PARTS]
-        if unknown:
-            raise ValueError(f"part must be one of {', '.join(PARTS)}, got {unknown[0]!r}")
-        split = split_cases(cases, self.split_file)
-        chosen = [case for part in self.parts for case in split[part]]
-        if not chosen:
-            raise ValueError(f"no case of {self.dataset_dir} is in part {', '.join(self.parts)}; name another part")
-        return sorted(chosen, key=lambda case: case["case"])
-
     def probs(self, number: int) -> NDArray[np.uint8]:
         """The out-of-sample probabilities of a fold, uint8 (n, K, H, W) in steps of 1/255, mapped from its file."""
         return np.load(self._fold_file(number, PROBS), mmap_mode="r", allow_pickle=False)
@@ -127,8 +127,9 @@ class LabelAudit:
     def _judge_fold(
         self, number: int, train: list[str], held_out: list[str], cases: list[dict], dataset: SliceBank
     ) -> None:
-        split = {"_target_": SPLIT, "dataset_dir": str(self.dataset_dir), "train": train, "held_out": held_out}
-        network = self.training.network(self._fold_file(number, "run"), split)
+        patients = self._fold_file(number, PATIENTS)
+        write_json(patients, {"train": train, "held_out": held_out})
+        network = self.training.network(self._fold_file(number, "run"), self.dataset_dir, patients)
         is_held_out = np.array([case["patient"] in set(held_out) for case in cases])
         case_index = dataset.case_index.numpy()
         samples = np.flatnonzero(is_held_out[case_index])
@@ -153,49 +154,32 @@ class LabelAudit:
         proposal = torch.empty(*shape, packed_width(width), dtype=torch.uint8)
         for number, fold in enumerate(folds):
             probs = self.probs(number)
-            for rows in np.array_split(np.arange(len(probs)), max(1, len(probs) // CHUNK)):
+            for start in range(0, len(probs), CHUNK):
+                rows = slice(start, start + CHUNK)
                 proposal[fold.samples[rows]] = pack_bits(torch.from_numpy(proposals(probs[rows])))
         findings = gather_findings(cases, dataset, trust, proposal, class_names, preprocessing, self._settings())
-        write_run_record(self.output_dir / "run.json", class_names=class_names, **self._settings())
-        write_results(self.output_dir, self.dataset_dir, cases, dataset, preprocessing, findings, proposal)
+        device = parser.get_parsed_content("device")
+        write_run_record(self.output_dir / "run.json", device, class_names=class_names, **self._settings())
+        audited = {case["case"] for case in cases}
+        others = [case for case in find_cases(self.dataset_dir) if case["case"] not in audited]
+        data = AuditedData(self.dataset_dir, cases, others, self.split_file)
+        write_results(self.output_dir, data, dataset, preprocessing, findings, proposal)
         return findings
 
     def _settings(self) -> dict[str, Any]:
+        training = {name: value for name, value in self.training.settings.items() if name not in PLACES}
         return {
             "folds": self.folds,
             "seed": self.seed,
             "copies": self.copies,
             "parts": self.parts or "all",
-            "training_config": ["/".join(Path(file).parts[-2:]) for file in self.training.files],
+            "training": {name: _plain(value) for name, value in sorted(training.items())},
         }
-
-    def _plan(self, cases: list[dict]) -> dict[str, Any]:
-        """What makes this audit another one than that in the same folder."""
-        files = {case["case"]: [os.path.getsize(case[key]) for key in ("image", "label")] for case in cases}
-        settings = {key: repr(value) for key, value in self.training.settings.items() if key not in ELSEWHERE}
-        return {**self._settings(), "settings": settings, "file_sizes": files}
-
-    def _claim(self, plan: dict[str, Any]) -> None:
-        path = self.output_dir / PLAN
-        if not self.resume:
-            if path.is_file():
-                raise FileExistsError(
-                    f"output_dir {self.output_dir} already holds an audit; continue it with --resume true, or give "
-                    "another --output_dir"
-                )
-            write_json(path, plan)
-            return
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"nothing to resume: output_dir {self.output_dir} has no {PLAN}; start the audit without --resume"
-            )
-        earlier = read_json(path)
-        differing = sorted(key for key in {**plan, **earlier} if plan.get(key) != earlier.get(key))
-        if differing:
-            raise ValueError(
-                f"the audit in {self.output_dir} is another one: it differs in {', '.join(differing)}; resume it with "
-                "the data and settings it was started with, or give another --output_dir"
-            )
 
     def _fold_file(self, number: int, name: str) -> Path:
         return self.output_dir / "folds" / str(number) / name
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON gives it back."""
+    return value if value is None or isinstance(value, bool | int | float | str | list | dict) else repr(value)

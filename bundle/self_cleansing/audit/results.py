@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,26 @@ logger = logging.getLogger(__name__)
 LARGEST_PICTURE_PX = 128  # in the report; larger slices are thinned out, or the page would grow too large to open
 
 
+@dataclass(frozen=True)
+class AuditedData:
+    """Where the labels come from.
+
+    Attributes:
+        dataset_dir: the folder of the data set.
+        cases: the audited ones.
+        others: its other cases, whose labels are taken over.
+        split_file: of the data set, taken over if it exists.
+    """
+
+    dataset_dir: Path
+    cases: Sequence[Mapping[str, Any]]
+    others: Sequence[Mapping[str, Any]]
+    split_file: str | os.PathLike[str] | None
+
+
 def write_results(
     output_dir: Path,
-    dataset_dir: Path,
-    cases: Sequence[Mapping[str, Any]],
+    data: AuditedData,
     dataset: SliceBank,
     preprocessing: Any,
     findings: Findings,
@@ -38,8 +56,7 @@ def write_results(
 
     Args:
         output_dir: of the audit.
-        dataset_dir: the data it judged.
-        cases: in the order of `dataset`.
+        data: what was audited, cases in the order of `dataset`.
         dataset: all samples.
         preprocessing: what `dataset` was made with.
         findings: on the same samples.
@@ -50,15 +67,17 @@ def write_results(
     write_work_list(output_dir / "work_list.csv", findings)
     export_repaired_labels(
         output_dir / "proposed_labels",
-        dataset_dir,
-        cases,
+        data.dataset_dir,
+        data.cases,
         preprocessing,
         dataset,
         label_bank(dataset, findings, packed_proposal),
         list(findings.classes),
+        data.split_file,
+        data.others,
         link_images=True,
     )
-    title = f"Label report: {dataset_dir.name}"
+    title = f"Label report: {data.dataset_dir.name}"
     write_report_page(output_dir / "report.html", findings, _pictures(dataset, packed_proposal), title)
     logger.info("%d of %d labels are suspect; %s", findings.suspect, len(findings.labels), output_dir / "report.html")
 

@@ -118,19 +118,25 @@ def share_of_wrong(odds: Array, start: float = 0.5) -> tuple[float, Array]:
 
 
 def share_interval(trust: Array, case_index: NDArray[np.int64], seed: int = 0) -> Share:
-    """Expected share of wrong labels with the 95 % interval of a bootstrap over cases.
+    """Expected share of wrong labels with its 95 % interval.
+
+    Cases are drawn anew (bootstrap), and of their labels each is wrong with its own probability: the first says how far
+    another such data set would differ, the second that a trust is no certainty. Of a single case only the labels are
+    drawn. Labels are taken to be wrong independently of each other, given their trust.
 
     Args:
         trust: float (N, ...) in [0, 1].
-        case_index: int (N,), the case of each sample. With a single case its samples are drawn instead.
-        seed: of the bootstrap.
+        case_index: int (N,), the case of each sample.
+        seed: of all draws.
     """
     doubt = 1 - trust.reshape(len(trust), -1)
-    unit = case_index if len(np.unique(case_index)) > 1 else np.arange(len(doubt))
-    _, unit = np.unique(unit, return_inverse=True)
-    total, count = np.bincount(unit, doubt.sum(axis=1)), np.bincount(unit) * float(doubt.shape[1])
-    drawn = np.random.default_rng(seed).integers(len(total), size=(BOOTSTRAPS, len(total)))
-    shares = total[drawn].sum(axis=1) / count[drawn].sum(axis=1)
+    _, unit, count = np.unique(case_index, return_inverse=True, return_counts=True)
+    rng = np.random.default_rng(seed)
+    shares = []
+    for _ in range(BOOTSTRAPS):
+        wrong = np.bincount(unit, (rng.random(doubt.shape) < doubt).sum(axis=1))
+        drawn = rng.integers(len(count), size=len(count))
+        shares.append(wrong[drawn].sum() / (count[drawn].sum() * doubt.shape[1]))
     estimate = float(doubt.mean())
     low, high = np.quantile(shares, [0.025, 0.975])
     return Share(estimate, min(float(low), estimate), max(float(high), estimate))

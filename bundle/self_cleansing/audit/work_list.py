@@ -9,13 +9,13 @@ from collections.abc import Iterable
 
 from ..data.whole_file import whole_file
 from ..slice_ranges import slice_ranges
+from ..spreadsheet_text import spreadsheet_text
 from .findings import KINDS, SUSPECT, Findings, LabelFinding
 
 COLUMNS = (
     *("rank", "case", "suspect_labels", "slices_counted_from_0", "classes", "likely_kinds", "least_trust"),
     *("largest_boundary_error_mm", "largest_boundary_error_px"),
 )
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
 
 
 def write_work_list(path: str | os.PathLike[str], findings: Findings) -> None:
@@ -55,11 +55,6 @@ def write_work_list(path: str | os.PathLike[str], findings: Findings) -> None:
                     _largest(label.boundary_error_px for label in labels),
                 ]
             )
-
-
-def spreadsheet_text(text: str) -> str:
-    """Put an apostrophe before a text that a spreadsheet would run as a formula; any other text stays."""
-    return "'" + text if text.startswith(FORMULA_STARTS) else text
 
 
 def _listed(order: Iterable[str], found: set[str]) -> str:

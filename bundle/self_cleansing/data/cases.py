@@ -114,6 +114,17 @@ def known_cases(data: Sequence[Mapping[str, Any]], dataset_dir: str | os.PathLik
     return {"trained": [cases[image] for image in images], "others": others}
 
 
+def check_one_label_each(cases: Sequence[Mapping[str, Any]]) -> None:
+    """Raise ValueError if two cases have the same label file: what is written for one would be that of the other."""
+    owners: dict[str, str] = {}
+    for case in cases:
+        if owners.setdefault(case["label"], case["case"]) != case["case"]:
+            raise ValueError(
+                f"cases {owners[case['label']]} and {case['case']} share the label {case['label']}, so one cannot be "
+                "corrected without the other; give each its own file"
+            )
+
+
 def _folder(dataset_dir: str | os.PathLike) -> Path:
     root = Path(os.path.abspath(os.path.expanduser(dataset_dir)))
     if not root.is_dir():

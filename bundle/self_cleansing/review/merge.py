@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ..data import class_names as declared_classes
 from ..data import find_cases, read_file, read_label, write_json
-from ..data.cases import CLEAN_LABELS
+from ..data.cases import CLEAN_LABELS, check_one_label_each
 from ..data.checks import check_same_grid
 from ..data.copied_files import copy_file, copy_image, description_with_labels, link_image, sha256
 from ..data.label_encoding import read_encoded
@@ -84,13 +84,7 @@ def merge_reviewed(
             f"correction {corrections[unknown[0]].file} is of case {unknown[0]}, which {root} does not hold; "
             "pass --dataset_dir with the data that were reviewed"
         )
-    owners: dict[str, str] = {}
-    for case in cases:
-        if owners.setdefault(case["label"], case["case"]) != case["case"]:
-            raise ValueError(
-                f"cases {owners[case['label']]} and {case['case']} share the label {case['label']}, so one cannot be "
-                "corrected without the other; give each its own file"
-            )
+    check_one_label_each(cases)
     earlier = read_rows(root / PROVENANCE)
     with whole_folder(output_dir) as folder:
         reserved = {folder / Path(case[key]).relative_to(root) for case in cases for key in ("image", "label")}
