@@ -16,7 +16,7 @@ import torch
 from monai.bundle import ConfigParser
 from monai.networks.utils import eval_mode
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..run_folder import CHECKPOINT
@@ -88,9 +88,23 @@ class FoldTraining:
 
 
 def predict(
-    network: nn.Module, dataset: SliceBank, samples: NDArray[np.int64], path: Path, batch_size: int = 32
+    network: nn.Module,
+    dataset: SliceBank,
+    samples: NDArray[np.int64],
+    path: Path,
+    any_orientation: bool = False,
+    batch_size: int = 32,
 ) -> None:
-    """Write the probabilities of some samples to a .npy file, batch by batch: uint8 (n, K, H, W) in steps of 1/255."""
+    """Write the probabilities of some samples to a .npy file, batch by batch: uint8 (n, K, H, W) in steps of 1/255.
+
+    Args:
+        network: predicts logits; on its device.
+        dataset: the samples' images.
+        samples: indices, int64 (n,).
+        path: the file.
+        any_orientation: take the mean over turned and mirrored images, for a network that was trained on such.
+        batch_size: images per forward pass.
+    """
     device = next(network.parameters()).device
     shape = (len(samples), *dataset.labels.shape[1:])
     probs = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
@@ -98,6 +112,23 @@ def predict(
     with eval_mode(network):
         for start in tqdm(starts, desc="predicting", unit="batch", leave=False):
             image = dataset.images[samples[start : start + batch_size]].to(device)
-            logits = network(image.contiguous(memory_format=torch.channels_last))
-            probs[start : start + batch_size] = torch.sigmoid(logits.float()).mul(255).round().byte().cpu().numpy()
+            turns = orientations(image) if any_orientation else [(0, False)]
+            found = [turned_back(network, image, turn) for turn in turns]
+            probs[start : start + batch_size] = torch.stack(found).mean(0).mul(255).round().byte().cpu().numpy()
     probs.flush()
+
+
+def orientations(image: Tensor) -> list[tuple[int, bool]]:
+    """Quarter turns, and whether mirrored first: all eight of a square image, else the four that keep its shape."""
+    is_square = image.shape[-1] == image.shape[-2]
+    return [(turns, mirrored) for turns in range(0, 4, 1 if is_square else 2) for mirrored in (False, True)]
+
+
+def turned_back(network: nn.Module, image: Tensor, turn: tuple[int, bool]) -> Tensor:
+    """Probabilities float32 (B, K, H, W) of turned images (B, C, H, W), turned back."""
+    quarters, mirrored = turn
+    plane = (-2, -1)
+    seen = torch.rot90(image.flip(-1) if mirrored else image, quarters, plane)
+    found = torch.sigmoid(network(seen.contiguous(memory_format=torch.channels_last)).float())
+    back = torch.rot90(found, -quarters, plane)
+    return back.flip(-1) if mirrored else back

@@ -134,7 +134,8 @@ class LabelAudit:
         case_index = dataset.case_index.numpy()
         samples = np.flatnonzero(is_held_out[case_index])
         with whole_file(self._fold_file(number, PROBS)) as temporary:
-            predict(network, dataset, samples, temporary)
+            any_orientation = self.training.parser().get_parsed_content("any_orientation")
+            predict(network, dataset, samples, temporary, any_orientation)
         labels = dataset.labels[samples].cpu().numpy()
         found = fold_evidence(samples, case_index[samples], labels, self.probs(number), self.copies, self.seed)
         found.save(self._fold_file(number, EVIDENCE))
