@@ -41,7 +41,7 @@ def score_audit(audit: FinishedAudit, is_clean: bool = False) -> dict[str, Any]:
     """Compare an audit with the truth.
 
     Args:
-        audit: of data with clean labels beside.
+        audit: of data with clean labels beside; cases without one of their own are left out.
         is_clean: take the given labels for the truth.
 
     Returns:
@@ -50,14 +50,15 @@ def score_audit(audit: FinishedAudit, is_clean: bool = False) -> dict[str, Any]:
     Raises:
         ValueError: if there are no clean labels.
     """
-    if audit.bank.clean_labels is None and not is_clean:
-        raise ValueError("the data set has no clean_labels for every case; pass --clean if its labels are the truth")
-    found, probs = audit.found, audit.probs
-    given = audit.bank.labels.bool().numpy()
-    clean = given if is_clean else audit.bank.reference_labels.bool().numpy()
-    column = audit.column
-    trust, suspect, kind = column("trust"), column("verdict") == SUSPECT, column("kind")
-    sample_trust = np.array([sample["trust"] for sample in found["samples"]])
+    known = np.ones(len(audit.bank), dtype=bool) if is_clean else audit.is_known
+    if not known.any():
+        raise ValueError("the data set has no clean_labels; pass --clean if its labels are the truth")
+    found, probs = audit.found, audit.probs[known]
+    given = audit.bank.labels[known].bool().numpy()
+    clean = given if is_clean else audit.bank.reference_labels[known].bool().numpy()
+    trust, suspect, kind = (audit.column(name)[known] for name in ("trust", "verdict", "kind"))
+    suspect = suspect == SUSPECT
+    sample_trust = np.array([sample["trust"] for sample in found["samples"]])[known]
     true_dice = dice(given, clean)
     wrong, noisy = true_dice < WRONG_BELOW, (given != clean).any((1, 2, 3))
     result: dict[str, Any] = {

@@ -29,11 +29,13 @@ class FinishedAudit:
     Attributes:
         found: labels.json.
         bank: the samples, with clean labels where the data set has them.
+        is_known: samples of cases with a clean label of their own, bool (N,); all False if the data set has none.
         probs: out-of-sample probabilities, uint8 (N, K, H, W) in steps of 1/255.
     """
 
     found: dict[str, Any]
     bank: SliceBank
+    is_known: NDArray[np.bool_]
     probs: NDArray[np.uint8]
 
     def column(self, name: str) -> NDArray[Any]:
@@ -62,14 +64,15 @@ def open_audit(audit: Path, dataset_dir: Path) -> FinishedAudit:
     settings = {**plan["training"], "bundle_root": str(ROOT), "dataset_dir": str(dataset_dir)}
     parser = FoldTraining([ROOT / file for file in plan["training_config"]], settings).parser()
     cases = [by_name[case["case"]] for case in found["cases"]]
-    if any("clean_label" in case for case in cases):  # a simulation leaves the labels of some parts as they were
+    is_known = np.array(["clean_label" in case for case in cases])
+    if is_known.any():  # a simulation leaves the labels of some parts as they were: a bank has all clean labels or none
         cases = [{"clean_label": case["label"], **case} for case in cases]
     bank = SliceBank(cases, parser.get_parsed_content("train#preprocessing"), progress=False)
     probs = np.zeros(tuple(bank.labels.shape), dtype=np.uint8)
     for folder in (audit / "folds").iterdir():
         samples = FoldEvidence.load(folder / EVIDENCE).samples
         probs[samples] = np.load(folder / PROBS, mmap_mode="r", allow_pickle=False)
-    return FinishedAudit(found, bank, probs)
+    return FinishedAudit(found, bank, is_known[bank.case_index.numpy()], probs)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
