@@ -94,7 +94,14 @@ def score_audit(audit: FinishedAudit, is_clean: bool = False) -> dict[str, Any]:
     proposed_dice = dice(proposals(probs), clean)
     result["proposed_nearer"] = _mean((proposed_dice > true_dice)[suspect])
     result["mean_dice_of_suspect"] = {"given": _mean(true_dice[suspect]), "proposed": _mean(proposed_dice[suspect])}
-    result["spearman_trust_dice"] = float(spearmanr(sample_trust, true_dice.mean(axis=1)).statistic)
+    agreement = dice(given, proposals(probs)).mean(axis=1)
+    for name, score in (("trust", sample_trust), ("dice_to_prediction", agreement)):
+        result[f"spearman_{name}_dice"] = float(spearmanr(score, true_dice.mean(axis=1)).statistic)
+    clean_px = np.maximum(clean.sum((2, 3)), 1)
+    result["median_area_to_clean"] = {
+        name: float(np.median(masks.sum((2, 3)) / clean_px))
+        for name, masks in (("given", given), ("proposed", proposals(probs)))
+    }
     return result
 
 
