@@ -43,6 +43,7 @@ def test_the_size_benchmark_trains_and_cleanses_every_slice(tmp_path):
     assert len(list((tmp_path / "cache").glob("*/bank.json"))) == 1
 
 
+@pytest.mark.slow
 def test_training_is_timed_beside_its_rivals():
     found = benchmark_training.train(shrink=2, patients=5, repeats=1)
     timed = found["seconds_per_epoch"]
@@ -70,6 +71,7 @@ def test_the_arithmetic_is_counted_as_by_hand():
     assert found["network_gflop_per_s"] > 0 and found["matrix_product_gflop_per_s"] > 0
 
 
+@pytest.mark.slow
 def test_the_share_of_cleansing_counts_one_update_in_five_epochs():
     found = benchmark_training.cleansing_share(shrink=2, patients=5, epochs=2)
     epoch, update = found["seconds_per_epoch"]["median"], found["seconds_per_update"]["median"]
