@@ -180,7 +180,7 @@ def in_process(dataset_dir: Path, output_dir: Path, **options: object) -> LabelA
         ({}, "already holds an audit; continue it with --resume true"),
         ({"resume": True, "seed": 5}, "is another one: it differs in seed"),
         ({"resume": True, "folds": 3}, "is another one: it differs in folds"),
-        ({"resume": True, "settings": {}}, "is another one: it differs in settings"),
+        ({"resume": True, "settings": {}}, "is another one: it differs in images, labels, training"),
     ],
 )
 def test_the_folder_of_an_audit_is_never_taken_by_another(options, sentence, audited, noisy_phantom):

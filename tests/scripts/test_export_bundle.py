@@ -122,8 +122,10 @@ def test_the_zip_holds_what_the_zoo_wants_and_no_more(bundle, archive):
         *(f"configs/{name}.json" for name in configs),
         *(f"models/model.{suffix}" for suffix in ("pt", "ts", "onnx")),
     }
-    present = {path.relative_to(ROOT).as_posix() for path in (ROOT / "bundle" / "self_cleansing").rglob("*.py")}
-    assert code == present
+    package = [
+        path for kind in ("py", "html", "css", "js") for path in (ROOT / "bundle" / "self_cleansing").rglob(f"*.{kind}")
+    ]
+    assert code == {path.relative_to(ROOT).as_posix() for path in package}
 
 
 def test_no_path_of_this_machine_is_inside(bundle, tmp_path):
