@@ -38,7 +38,9 @@ def rows(run: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
 
 
-@pytest.mark.parametrize(("method", "killed_in"), [(METHODS[0], 2), (METHODS[0], 4), (METHODS[1], 3)])
+@pytest.mark.parametrize(
+    ("method", "killed_in"), [(METHODS[0], 2), (METHODS[0], 4), pytest.param(METHODS[1], 3, marks=pytest.mark.slow)]
+)
 def test_a_killed_run_resumes_to_the_same_bits(method, killed_in, trained, noisy_phantom, tmp_path):
     unbroken = trained(method)
     assert not checkpoint(unbroken)["label_bank"]["takes_part"].all() or method != "self_cleansing_practical"
