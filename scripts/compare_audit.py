@@ -91,16 +91,17 @@ def score_audit(audit: FinishedAudit, is_clean: bool = False) -> dict[str, Any]:
         for name in KINDS
         if (wrong & (truth == name)).any()
     }
-    proposed_dice = dice(proposals(probs), clean)
+    proposed = proposals(probs)
+    proposed_dice = dice(proposed, clean)
     result["proposed_nearer"] = _mean((proposed_dice > true_dice)[suspect])
     result["mean_dice_of_suspect"] = {"given": _mean(true_dice[suspect]), "proposed": _mean(proposed_dice[suspect])}
-    agreement = dice(given, proposals(probs)).mean(axis=1)
+    agreement = dice(given, proposed).mean(axis=1)
     for name, score in (("trust", sample_trust), ("dice_to_prediction", agreement)):
         result[f"spearman_{name}_dice"] = float(spearmanr(score, true_dice.mean(axis=1)).statistic)
     clean_px = np.maximum(clean.sum((2, 3)), 1)
     result["median_area_to_clean"] = {
         name: float(np.median(masks.sum((2, 3)) / clean_px))
-        for name, masks in (("given", given), ("proposed", proposals(probs)))
+        for name, masks in (("given", given), ("proposed", proposed))
     }
     return result
 

@@ -80,6 +80,7 @@ class FoldTraining:
             for stage in ("initialize", "run"):
                 for number in range(len(parser[stage])):
                     parser.get_parsed_content(f"{stage}#{number}")
+            del parser
             gc.collect()  # the training's own slices, before the next fold's take the room
         parser = self.parser(overrides)
         network = parser.get_parsed_content("network_on_device")
