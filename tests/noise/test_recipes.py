@@ -32,6 +32,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PAPER = NoiseSpec("missing_or_boundary", alpha=0.7, beta=10)
 EVERY = {
     "missing_or_boundary": {"beta": 5},
+    "missing": {},
+    "erosion_range": {"low": 1, "high": 8},
+    "dilation_range": {"low": 1, "high": 8},
     "boundary_range": {"low": 1, "high": 8},
     "boundary_or_edge": {"beta": 5},
     "relative_area": {"area_fraction": 0.5},
@@ -89,6 +92,21 @@ def test_a_boundary_range_is_even_in_kind_and_radius_and_includes_both_ends(low,
     assert set(draws) - {Draw("none", 0)} == {Draw(kind, r) for kind in ("erode", "dilate") for r in radii}
     assert near(draws[Draw("none", 0)], 0.5, total)
     assert all(near(n, 0.25 / len(radii), total) for draw, n in draws.items() if draw.kind != "none")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("erosion_range", "erode"), ("dilation_range", "dilate")])
+def test_a_one_sided_range_has_one_kind_and_even_radii(name, kind):
+    total = 20_000
+    draws = draws_of(NoiseSpec(name, 0.5, low=7, high=13), total)
+    assert set(draws) - {Draw("none", 0)} == {Draw(kind, radius) for radius in range(7, 14)}
+    assert all(near(n, 0.5 / 7, total) for draw, n in draws.items() if draw.kind != "none")
+
+
+def test_missing_alone_takes_no_parameter():
+    draws = draws_of(NoiseSpec("missing", 0.5), 20_000)
+    assert set(draws) == {Draw("none"), Draw("missing")} and near(draws[Draw("missing")], 0.5, 20_000)
+    with pytest.raises(ValueError, match="beta does not belong to the recipe missing, got 5; .* takes none but alpha"):
+        NoiseSpec("missing", 0.5, beta=5)
 
 
 @pytest.mark.parametrize(("beta", "circle_px"), [(5, 1), (10, 2), (14, 3), (30, 6)])
@@ -203,7 +221,7 @@ def test_every_kind_comes_from_a_recipe_and_calls_its_function():
             assert not KINDS[kind](np.zeros_like(mask), draw, rng(5)).any()
 
 
-@pytest.mark.parametrize("spec", specs(1.0), ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", specs(0.5), ids=lambda spec: spec.name)
 def test_noisy_masks_depend_on_their_keys_alone(spec):
     """The same slice within another order of slices and next to other organs; another seed gives other masks."""
 
@@ -341,6 +359,9 @@ def test_recipe_files_are_valid_and_mean_what_their_names_say(path):
         lasting["brats"] = (80, 0.05, 0.0)
         assert (spec.steps, spec.theta2, spec.theta3) == lasting[path.stem.split("_")[-2]]
         assert spec.alpha == 1 and spec.theta1 in ((0.3, 0.7) if "brats" in path.stem else (0.2, 0.8))
+    elif source in ("missing", "erosion", "dilation"):
+        assert (spec.name.split("_")[0], spec.alpha) == (source, 0.5)
+        assert (spec.low, spec.high) == ((None, None) if source == "missing" else (7, 13))
     elif source == "confident":
         assert (spec.name, spec.beta) == ("boundary_or_edge", 10)
     else:

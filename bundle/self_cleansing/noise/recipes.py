@@ -8,6 +8,7 @@ References (docs/methods.md has them in a table, with what differs):
     missing_or_boundary: the self-cleansing paper (see docs/methods.md), whose discs of beta +/- 3 pixels come from
         Zhang et al., Characterizing label errors, MICCAI 2020. The paper names the two mixtures (missing or boundary,
         erosion or dilation) without their probabilities: both are even here.
+    missing, erosion_range, dilation_range: ours, one-sided: a single kind of error, which no average cancels.
     boundary_range: Zhu et al., Pick-and-Learn, MICCAI 2019 (noise 1: 1 to 8 px, noise 2: 5 to 13 px), and the type I
         noise of Co-Seg (1 to 8 px).
     boundary_or_edge: Zhang et al., MICCAI 2020, their own mixture.
@@ -40,6 +41,18 @@ DIRECTIONS = tuple((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) 
 def _draw_boundary(rng: np.random.Generator, low: int, high: int) -> Draw:
     kind = "erode" if rng.random() < 0.5 else "dilate"
     return Draw(kind, int(rng.integers(low, high, endpoint=True)))
+
+
+def _draw_missing(rng: np.random.Generator) -> Draw:
+    return Draw("missing")
+
+
+def _draw_erosion(rng: np.random.Generator, low: int, high: int) -> Draw:
+    return Draw("erode", int(rng.integers(low, high, endpoint=True)))
+
+
+def _draw_dilation(rng: np.random.Generator, low: int, high: int) -> Draw:
+    return Draw("dilate", int(rng.integers(low, high, endpoint=True)))
 
 
 def _draw_missing_or_boundary(rng: np.random.Generator, beta: int) -> Draw:
@@ -89,6 +102,9 @@ class Recipe(NamedTuple):
 
 RECIPES: dict[str, Recipe] = {
     "missing_or_boundary": Recipe(("beta",), _draw_missing_or_boundary),
+    "missing": Recipe((), _draw_missing),
+    "erosion_range": Recipe(("low", "high"), _draw_erosion),
+    "dilation_range": Recipe(("low", "high"), _draw_dilation),
     "boundary_range": Recipe(("low", "high"), _draw_boundary),
     "boundary_or_edge": Recipe(("beta",), _draw_boundary_or_edge),
     "relative_area": Recipe(("area_fraction",), _draw_relative_area),
@@ -133,8 +149,8 @@ class NoiseSpec:
         beta: `missing_or_boundary`, `boundary_or_edge`: the radius is a uniform integer in [beta - 3, beta + 3], both
             ends included. At least 4, because a radius of 0 would call an unchanged label noisy. The circles of an
             edge distortion have the mean radius beta / 5.
-        low, high: `boundary_range`, `cross_or_bumps`: the radius is a uniform integer in [low, high], both ends
-            included; 1 <= low. `level_range`: it is a uniform real number.
+        low, high: `boundary_range`, `erosion_range`, `dilation_range`, `cross_or_bumps`: the radius is a uniform
+            integer in [low, high], both ends included; 1 <= low. `level_range`: it is a uniform real number.
         area_fraction: `relative_area`: changed pixels over the pixels of the mask, in (0, 1).
         steps, theta1, theta2, theta3: `boundary_walk`; see there.
         per_organ: draw for every organ of an image by itself. By default one draw holds for all organs of an image.
@@ -171,7 +187,7 @@ class NoiseSpec:
                 if value is not None:
                     raise ValueError(
                         f"{parameter} does not belong to the recipe {self.name}, got {value!r}; "
-                        f"leave it out (the recipe takes {' and '.join(recipe.parameters)})"
+                        f"leave it out (the recipe takes {' and '.join(recipe.parameters) or 'none but alpha'})"
                     )
                 continue
             if value is None:
