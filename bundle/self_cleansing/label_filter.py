@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .filtering import FilterGuards, Fit, Provenance, Verdicts, cascade, displacement_filter, published_filter
+from .filtering import FilterGuards, Fit, Provenance, Verdicts, cascade, displacement_filter, doubts, published_filter
 from .label_bank import LabelBank
 from .sweep import Sweep
 
@@ -18,13 +18,15 @@ from .sweep import Sweep
 class Filtered:
     """Verdicts on y (and on y', if the method asks), and what becomes of each label, `Provenance` uint8 (N, K).
 
-    `declined` is True if the filter could not tell: then nothing should be changed on its account.
+    `declined` is True if the filter could not tell: then nothing should be changed on its account. `doubts` are reasons
+    for the user not to believe it (`filtering.doubts`).
     """
 
     manual: Verdicts
     pseudo: Verdicts | None
     provenance: Any
     declined: bool = False
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ class DisplacementFilter:
         areas = (area.numpy() for area in found.manual_areas)
         manual = displacement_filter(*areas, unit=self.unit, seed=self.seed, **self.options)
         provenance = cascade(manual.clean, both_noisy=Provenance.REJECTED)
-        return Filtered(manual, None, provenance, declined=any(fit.mixture is None for fit in manual.fits))
+        declined = any(fit.mixture is None for fit in manual.fits)
+        return Filtered(manual, None, provenance, declined, doubts(manual))
 
 
 @dataclass(frozen=True)

@@ -166,8 +166,12 @@ def test_samples_without_a_class_to_compare_can_be_believed(discs):
 def test_clean_labels_split_between_two_components_stay_together():
     """Clean labels alone: three components must share them, and believing one of the three would lose the rest."""
     discs = make_discs(counts=(150, 0, 0, 0))
-    group, single = (displacement_filter(*discs.areas, same_group_px=px) for px in (1.0, 0.0))
-    assert group.clean.mean() > 0.95 > 0.8 > single.clean.mean()
+    never = {"same_group_px": 0.0, "no_gap_ratio": 1.1}
+    by_distance, by_gap, single = (
+        displacement_filter(*discs.areas, **never | options)
+        for options in ({"same_group_px": 1.0}, {"no_gap_ratio": 0.8}, {})
+    )
+    assert min(by_distance.clean.mean(), by_gap.clean.mean()) > 0.95 > 0.8 > single.clean.mean()
 
 
 def test_a_class_that_the_network_has_not_learnt_is_not_held_against_its_labels(discs):

@@ -280,7 +280,10 @@ def test_counts_and_the_reason_are_logged(dataset, tmp_path, caplog):
         cleansing.update(4)
     assert caplog.messages == ["epoch 4: of 64 labels clean 49, kept 1, renewed 4, left out 10 (all look alike)"]
     expected = {"labels_manual": 49, "labels_kept": 1, "labels_renewed": 4, "labels_rejected": 10}
+    expected["verdicts_changed"] = 64 - 49  # at first all were believed
     assert cleansing.history._current == {name: count / 64 for name, count in expected.items()}
+    cleansing.update(6)
+    assert cleansing.history._current["verdicts_changed"] == 0
 
 
 def test_the_audit_speaks_but_is_not_listened_to(dataset, tmp_path, caplog):

@@ -63,6 +63,7 @@ def test_numbers_by_hand(setting):
         {
             "filter_precision": 1 / 2,
             "filter_recall": 1 / 3,
+            "filter_recall_marked": 1 / 2,  # Myo of a/1 is rightly empty: not counted
             "accepted_none": 1 / 2,
             "accepted_missing": 1.0,  # RV of a/1; the rejected Myo is no error
             "accepted_erode": 0.0,

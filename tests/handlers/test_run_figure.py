@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -68,6 +69,36 @@ def test_the_figure_is_written_once_at_the_end_and_nothing_else_changes(tmp_path
     after = {**network.state_dict(), **bank.state_dict()}
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     assert network.training
+
+
+def test_doubts_of_the_filter_and_of_the_last_update_are_said_and_drawn(tmp_path, caplog, dataset):
+    def doubtful(found, bank):
+        return replace(DisplacementFilter()(found, bank), doubts=("all are larger",))
+
+    network, history = ResidualUNet(in_channels=1, num_classes=2), History(tmp_path / "history.csv")
+    history.rows += [{"epoch": 1, "verdicts_changed": 0.9}, {"epoch": 2, "verdicts_changed": 0.25}]
+    handler = RunFigure(
+        tmp_path / "figure.png",
+        history,
+        network,
+        dataset,
+        LabelBank(dataset),
+        ["square", "half"],
+        LabelSchedule(1, 1),
+        SimpleNamespace(best_epoch=2),
+        doubtful,
+        num_samples=2,
+    )
+    handler(SimpleNamespace(state=SimpleNamespace(epoch=2)))
+    unsettled = "25% of the verdicts changed at the last update: the training has not settled"
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert said == [
+        f"look at some labels before you rely on this run: {doubt}" for doubt in ("all are larger", unsettled)
+    ]
+    del history.rows[0]  # the first update changes the most, and that is no bad sign
+    caplog.clear()
+    handler(SimpleNamespace(state=SimpleNamespace(epoch=2)))
+    assert unsettled not in caplog.text and "all are larger" in caplog.text
 
 
 def test_a_row_of_the_panel_shows_what_the_bank_holds(tmp_path, dataset):

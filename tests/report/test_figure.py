@@ -115,6 +115,11 @@ def test_samples_that_were_not_split_are_drawn_with_the_reason():
     assert "only 5 samples to compare" in texts(figure).replace("\n", " ")
 
 
+def test_doubts_stand_below_the_title():
+    figure = draw_run(history(), [], NAMES, np.zeros((5, 2)), None, 4, 0, "a run", ["all are larger", "unsettled"])
+    assert figure.get_suptitle() == "a run\ndoubtful: all are larger\ndoubtful: unsettled"
+
+
 def test_the_ellipses_lie_two_standard_deviations_around_the_components():
     found = verdicts("displacement")
     ax = Figure().subplots()

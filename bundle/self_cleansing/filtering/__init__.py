@@ -14,12 +14,16 @@ from .cascade import Provenance as Provenance
 from .cascade import cascade as cascade
 from .displacement import boundary_displacement as boundary_displacement
 from .displacement import displacement_filter as displacement_filter
+from .doubts import doubts as doubts
+from .doubts import unsettled as unsettled
 from .mixture import Mixture as Mixture
 from .mixture import component_densities as component_densities
 from .mixture import fit_mixture as fit_mixture
 from .published import FilterGuards as FilterGuards
 from .published import crossing_between_means as crossing_between_means
 from .published import published_filter as published_filter
+from .valley import ridgeline as ridgeline
+from .valley import valley_ratio as valley_ratio
 from .verdicts import Fit as Fit
 from .verdicts import Judgement as Judgement
 from .verdicts import Verdicts as Verdicts

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .mixture import fit_mixture
+from .valley import valley_ratio
 from .verdicts import Judgement, Unit, Verdicts, decide
 
 
@@ -60,6 +61,7 @@ def displacement_filter(
     noisy_class_rejects_image: bool = False,
     uncompared_is_clean: bool = False,
     same_group_px: float = 1.0,
+    no_gap_ratio: float = 0.8,
     min_samples: int = 24,
     max_clean_displacement_px: float | None = 2.0,
     seed: int = 0,
@@ -74,9 +76,10 @@ def displacement_filter(
       - one empty and the other no larger than `seen_area_px`, or both empty: nothing to compare.
     Where both are non-empty, absolute and signed displacement are computed, averaged over the classes (unit 'image'),
     clipped to `clip_px`, and a full-covariance mixture is fitted. Its clean component is the one nearest zero: the
-    least |signed mean| + absolute mean / 2. Other components within `same_group_px` belong to the same group: where
-    few labels err in one direction, the mixture spends a component on splitting the clean ones. Clean iff the
-    posterior of the group exceeds `min_posterior`.
+    least |signed mean| + absolute mean / 2. Other components belong to the same group if they lie within
+    `same_group_px`, or within `max_clean_displacement_px` with no gap between: where few labels err in one direction,
+    the mixture spends components on splitting the clean ones. Clean iff the posterior of the group exceeds
+    `min_posterior`.
 
     With unit 'image' the classes that could be compared decide for those that could not. A sample of which no class
     could be compared is noisy unless `uncompared_is_clean`: on real hearts two of three such samples were missing
@@ -106,6 +109,8 @@ def displacement_filter(
         uncompared_is_clean: believe samples of which no class could be compared. If no mixture could be fitted, all
             are believed in any case.
         same_group_px: in the distance that picks the component; finer than any error worth finding.
+        no_gap_ratio: in [0, 1]; two components are one group if the density between them nowhere falls below this share
+            of the lower peak (`valley_ratio`). Labels as published vary without a gap, wrong ones lie apart.
         min_samples: the default exceeds the 23 free parameters of four components in two dimensions.
         max_clean_displacement_px: in the distance that picks the component. 2 px lies between clean labels under a
             useful network (0.4 to 0.9 where contours are 1 to 2 px off) and labels dilated by 1.8 px (2.7); scale it
@@ -134,13 +139,15 @@ def displacement_filter(
         mixture = fit_mixture(values, num_components, seed=seed, regularisation=resolution_px**2)
         distances = mixture.means[:, 0] / 2 + np.abs(mixture.means[:, 1])
         nearest = int(np.argmin(distances))
-        if max_clean_displacement_px is not None and distances[nearest] > max_clean_displacement_px:
+        limit_px = np.inf if max_clean_displacement_px is None else max_clean_displacement_px
+        if distances[nearest] > limit_px:
             reason = (
                 f"the nearest group of labels lies {distances[nearest]:.2f} px off the prediction, more than "
-                f"{max_clean_displacement_px:g}"
+                f"{limit_px:g}"
             )
             return Judgement.unsplit(values, clean=True, reason=reason)
-        group = distances <= max(same_group_px, distances[nearest])
+        no_gap = np.array([valley_ratio(mixture, nearest, other) >= no_gap_ratio for other in range(num_components)])
+        group = (distances <= same_group_px) | (no_gap & (distances <= limit_px))
         posterior = mixture.posteriors[:, group].sum(axis=1)
         return Judgement(posterior > min_posterior, posterior, values, mixture, nearest)
 

@@ -109,6 +109,7 @@ class LabelCleansing:
             return
         provenance = torch.from_numpy(outcome.provenance)
         bank = self.label_bank
+        believed = (bank.provenance == Provenance.MANUAL).cpu()
         bank.manual_loss.copy_(found.manual_loss)
         bank.pseudo_loss.copy_(found.pseudo_loss)
         bank.clean_posterior.copy_(torch.from_numpy(outcome.manual.posterior))
@@ -121,7 +122,8 @@ class LabelCleansing:
             bank.write(index, given, provenance[index] == Provenance.MANUAL)
         bank.takes_part.copy_(provenance != Provenance.REJECTED)
         bank.record(provenance, epoch)
-        self.report(outcome, epoch)
+        changed = (believed != (provenance == Provenance.MANUAL)).float().mean().item()
+        self.report(outcome, epoch, changed)
 
     def blocks(self) -> Sequence[slice]:
         """All samples, in blocks small enough to be unpacked."""
@@ -163,11 +165,12 @@ class LabelCleansing:
             line += f"; their Dice to clean is now {' / '.join(dice) or '-'}"
         logger.info(line)
 
-    def report(self, outcome: Filtered, epoch: int) -> None:
-        """Log one line and the same numbers to the history."""
+    def report(self, outcome: Filtered, epoch: int, changed: float) -> None:
+        """Log one line and the same numbers to the history, among them the share of verdicts that changed."""
         counts = torch.bincount(self.label_bank.provenance.flatten().cpu().long(), minlength=len(Provenance))
         total = counts.sum().item()
         numbers = {f"labels_{kind.name.lower()}": counts[kind].item() / total for kind in Provenance}
+        numbers["verdicts_changed"] = changed
         words = ["clean", "kept", "renewed", "left out"]
         line = ", ".join(f"{word} {count}" for word, count in zip(words, counts.tolist(), strict=True))
         line = f"{self.title}epoch {epoch}: of {total} labels {line}"

@@ -73,15 +73,18 @@ class NoiseAudit:
     def __call__(self, bank: LabelBank) -> dict[str, float]:
         """Return precision and recall of "clean", accepted shares by noise kind, Dice of the labels in force.
 
-        "Clean" means identical to the reference. Dice is per class over entries whose clean label is not empty,
-        for labels that take part, for pseudo labels (kept or renewed) among them, and for those that were left out
-        and repaired at the end. Empty groups are left out.
+        "Clean" means identical to the reference. `filter_recall_marked` is the recall among labels that mark something:
+        whether an empty label is rightly empty is the harder question, and matters less to a training. Dice is per
+        class over entries whose clean label is not empty, for labels that take part, for pseudo labels (kept or
+        renewed) among them, and for those that were left out and repaired at the end. Empty groups are left out.
         """
         accepted = (bank.provenance == Provenance.MANUAL).cpu()
         right = (accepted & self.identical).sum()
+        marked = self.identical & self.clean_labels.flatten(2).any(dim=2)
         numbers = {
             "filter_precision": right / accepted.sum().clamp(min=1),
             "filter_recall": right / self.identical.sum().clamp(min=1),
+            "filter_recall_marked": (accepted & marked).sum() / marked.sum().clamp(min=1),
         }
         for number, kind in enumerate(KINDS):
             chosen = (self.kind == number) & (~self.identical | (number == 0))

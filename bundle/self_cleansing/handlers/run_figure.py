@@ -14,7 +14,9 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from ..distributed import is_first
+from ..filtering import unsettled
 from ..label_bank import LabelBank, unpack_bits
+from ..label_filter import Filtered
 from ..losses import LabelSchedule
 from ..report.figure import draw_run, save_png
 from ..report.samples import PanelSample, choose_samples, verdict_word
@@ -27,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class RunFigure:
-    """Draw `report.draw_run` when training is completed and write it to `path`.
+    """Draw `report.draw_run` when training is completed and write it to `path`. Warn of what makes verdicts doubtful.
 
     List it after LabelCleansing, which repairs the labels left out at the same event, and after the checkpoint.
     Network, bank and history are read, never changed. The mixture is that of the final network; the verdicts in the
@@ -83,7 +85,10 @@ class RunFigure:
         found = sweep(self.network, self.dataset, self.label_bank, None, self.device, self.batch_size)
         if not is_first():  # all sweep, one draws
             return
-        verdicts = self.label_filter(found, self.label_bank).manual if self.label_filter is not None else None
+        outcome = self.label_filter(found, self.label_bank) if self.label_filter is not None else None
+        doubts = self.doubts(outcome)
+        for doubt in doubts:
+            logger.warning(f"look at some labels before you rely on this run: {doubt}")
         areas = found.manual_areas
         chosen = choose_samples(
             areas.label_area.numpy(),
@@ -98,13 +103,21 @@ class RunFigure:
             [self.panel_sample(index, found) for index in chosen],
             self.class_names,
             found.manual_loss.numpy(),
-            verdicts,
+            outcome.manual if outcome is not None else None,
             None if self.label_filter is None else self.schedule.warmup_epochs,
             self.best_model.best_epoch,
             f"{len(self.dataset)} training slices of {len(self.dataset.cases)} cases, {engine.state.epoch} epochs",
+            doubts,
         )
         save_png(figure, self.path)
         logger.info("figure of the run: %s", self.path)
+
+    def doubts(self, outcome: Filtered | None) -> tuple[str, ...]:
+        """What speaks against the verdicts: those of the final network, and how they moved at the last update."""
+        if outcome is None:
+            return ()
+        changed = [row["verdicts_changed"] for row in self.history.rows if "verdicts_changed" in row]
+        return outcome.doubts + (unsettled(changed[-1]) if len(changed) > 1 else ())  # the first one changes the most
 
     def panel_sample(self, index: int, found: Sweep) -> PanelSample:
         """Collect what the panel shows of one sample."""

@@ -32,6 +32,7 @@ def draw_run(
     warmup_epochs: int | None = None,
     best_epoch: int = 0,
     title: str = "",
+    doubts: Sequence[str] = (),
 ) -> Figure:
     """Draw a run: on the left training loss, validation Dice, shares of labels and the filter, on the right samples.
 
@@ -44,13 +45,14 @@ def draw_run(
         warmup_epochs: E1, marked in the curves; None where the method has no warm-up.
         best_epoch: marked likewise; 0: none.
         title: of the page.
+        doubts: sentences about the verdicts that the reader should see first.
 
     Returns:
         a figure of SIZE_PX at DPI; it belongs to no window and no global state.
     """
     figure = Figure(figsize=(SIZE_PX[0] / DPI, SIZE_PX[1] / DPI), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontweight="bold")
+    figure.suptitle("\n".join([title, *(f"doubtful: {doubt}" for doubt in doubts)]), fontweight="bold")
     left, right = figure.subfigures(1, 2, width_ratios=[1, 1.1])
     marks = {WARMUP_END: warmup_epochs} if warmup_epochs is not None else {}
     marks |= {BEST_EPOCH: best_epoch} if best_epoch else {}

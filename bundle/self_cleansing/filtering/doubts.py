@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What speaks against believing a filter: sentences for the user, made from its verdicts alone.
+
+A filter that compares labels with a network leans on the majority, which the network has learnt. Where labels err in
+one direction only, nothing in the data says which group is right: a network taught by enlarged outlines sees correct
+ones as too small. Such a filter cannot know that it is wrong, but it can say that it might be.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .verdicts import Verdicts
+
+ONE_SIDED_SHARE = 0.2  # of the labels compared; fewer one-sided errors than that leave the majority right
+OTHER_SIDE = 0.25  # of the larger side; random errors fall on both
+CHANGED_SHARE = 0.1  # of the verdicts, at the last update
+UNSURE_SHARE = 0.2  # of the labels compared
+UNSURE = (0.05, 0.95)  # posteriors between these
+
+
+def doubts(verdicts: Verdicts) -> tuple[str, ...]:
+    """List the reasons to look at some labels before the verdicts of `displacement_filter` are relied on.
+
+    Returns:
+        sentences without a full stop; empty if nothing is odd. Labels that no mixture judged are not looked at.
+    """
+    found: list[str] = []
+    for k, fit in enumerate(verdicts.fits):
+        if fit.mixture is not None:
+            # One fit for all classes: where a rule turned one class down, the others still have the sample's posterior.
+            posterior = verdicts.posterior.max(axis=1) if len(verdicts.fits) == 1 else verdicts.posterior[:, k]
+            found += _of_mixture(fit.values[fit.fitted, 1], posterior[fit.fitted])
+    return tuple(found)
+
+
+def unsettled(changed_share: float) -> tuple[str, ...]:
+    """Say so if the last update changed a large share, in [0, 1], of the verdicts; else empty."""
+    if changed_share <= CHANGED_SHARE:
+        return ()
+    return (f"{changed_share:.0%} of the verdicts changed at the last update: the training has not settled",)
+
+
+def _of_mixture(signed_px: NDArray[np.float64], posterior: NDArray[np.float64]) -> list[str]:
+    """Doubts about the n > 0 labels of one mixture: signed displacement and posterior of the clean group, both (n,)."""
+    found = []
+    left_out = posterior <= 0.5
+    larger, smaller = (left_out & (signed_px > 0)).mean(), (left_out & (signed_px < 0)).mean()
+    if max(larger, smaller) >= ONE_SIDED_SHARE and min(larger, smaller) < OTHER_SIDE * max(larger, smaller):
+        word, other = ("larger", "smaller") if larger > smaller else ("smaller", "larger")
+        found.append(
+            f"{max(larger, smaller):.0%} of the labels are {word} than those believed and only "
+            f"{min(larger, smaller):.0%} {other}: if the {word} ones are right, the filter believes the wrong ones"
+        )
+    unsure = float(((posterior > UNSURE[0]) & (posterior < UNSURE[1])).mean())
+    if unsure > UNSURE_SHARE:
+        found.append(f"{unsure:.0%} of the labels are neither clearly clean nor clearly noisy: there are no two groups")
+    return found
