@@ -169,7 +169,7 @@ def test_clean_labels_split_between_two_components_stay_together():
     never = {"same_group_px": 0.0, "no_gap_ratio": 1.1}
     by_distance, by_gap, single = (
         displacement_filter(*discs.areas, **never | options)
-        for options in ({"same_group_px": 1.0}, {"no_gap_ratio": 0.8}, {})
+        for options in ({"same_group_px": 1.0}, {"no_gap_ratio": 0.9}, {})
     )
     assert min(by_distance.clean.mean(), by_gap.clean.mean()) > 0.95 > 0.8 > single.clean.mean()
 

@@ -61,7 +61,7 @@ def displacement_filter(
     noisy_class_rejects_image: bool = False,
     uncompared_is_clean: bool = False,
     same_group_px: float = 1.0,
-    no_gap_ratio: float = 0.8,
+    no_gap_ratio: float = 0.9,
     min_samples: int = 24,
     max_clean_displacement_px: float | None = 2.0,
     seed: int = 0,
