@@ -143,9 +143,11 @@ def rival_scores(given: Masks, probs: NDArray[np.uint8]) -> dict[str, NDArray[np
     """What others say of the same labels and predictions, (N,) each, larger for noisier.
 
     cleanlab takes one class per pixel: its probabilities are ours with a background of prod(1 - p), scaled to sum 1,
-    and where given labels overlap the first class counts.
+    and where given labels overlap the first class counts. Its second score is the share of pixels it finds wrong, found
+    here in one process: with several it does not end.
     """
     import torch
+    from cleanlab.segmentation.filter import find_label_issues
     from cleanlab.segmentation.rank import get_label_quality_scores
     from monai.metrics import LabelQualityScore
 
@@ -158,6 +160,7 @@ def rival_scores(given: Masks, probs: NDArray[np.uint8]) -> dict[str, NDArray[np
     monai_score = LabelQualityScore(include_background=True, scalar_reduction="sum")
     return {
         "cleanlab softmin": -get_label_quality_scores(classes, softmax, method="softmin", verbose=False)[0],
+        "cleanlab num_pixel_issues": find_label_issues(classes, softmax, n_jobs=1, verbose=False).mean((1, 2)),
         "MONAI LabelQualityScore": monai_score(torch.from_numpy(certain), torch.from_numpy(given)).numpy(),
         "share of differing pixels": pixels,
         "1 - Dice to the prediction": 1 - dice(given, certain > 0.5).mean(axis=1),
