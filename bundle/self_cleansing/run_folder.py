@@ -88,7 +88,7 @@ def write_run_record(path: str | os.PathLike[str], device: Any = "cpu", **settin
     """
     if not is_first():
         return
-    record = {
+    record: dict[str, Any] = {
         "settings": {name: _plain(value, name) for name, value in sorted(settings.items())},
         "versions": {name: _version(name) for name in RECORDED_PACKAGES},
         "device": _device_name(torch.device(device)),
