@@ -83,10 +83,11 @@ def wrapped_mkdir(real: Callable[..., None]) -> Callable[..., None]:
 
 def wrapped_save(real: Callable[..., None]) -> Callable[..., None]:
     def save(content: Any, file: Any, *rest: Any, **named: Any) -> None:
-        if is_below(file) and at("amid torch.save"):
+        path = getattr(file, "name", file)
+        if is_below(path) and at("amid torch.save"):
             whole = io.BytesIO()
             real(content, whole, *rest, **named)
-            with open(file, "wb") as half:
+            with open(path, "wb") as half:
                 half.write(whole.getvalue()[: whole.tell() // 2])
             die()
         real(content, file, *rest, **named)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..checkpoint_file import load_checkpoint_file
 from ..run_folder import CHECKPOINT
 from ..slice_bank import SliceBank
 
@@ -72,19 +73,19 @@ class FoldTraining:
         split = {"_target_": SPLIT, "dataset_dir": str(dataset_dir), "patients": str(patients)}
         max_epochs = self.parser().get_parsed_content("max_epochs")
         overrides = {"split": split, "output_dir": str(folder), "val_interval": max_epochs}
-        if not (folder / LAST_MODEL).is_file():
-            is_begun = (folder / CHECKPOINT).is_file()
-            if not is_begun:
-                shutil.rmtree(folder, ignore_errors=True)  # of a training that was killed before its first checkpoint
-            parser = self.parser(overrides | {"resume": is_begun})
-            for stage in ("initialize", "run"):
-                for number in range(len(parser[stage])):
-                    parser.get_parsed_content(f"{stage}#{number}")
-            del parser
-            gc.collect()  # the training's own slices, before the next fold's take the room
+        is_begun = (folder / CHECKPOINT).is_file()
+        if not is_begun:
+            shutil.rmtree(folder, ignore_errors=True)  # of a training that was killed before its first checkpoint
+        # A training that has done all its epochs is resumed as well: it may have been killed before it wrote the rest.
+        parser = self.parser(overrides | {"resume": is_begun})
+        for stage in ("initialize", "run"):
+            for number in range(len(parser[stage])):
+                parser.get_parsed_content(f"{stage}#{number}")
+        del parser
+        gc.collect()  # the training's own slices, before the next fold's take the room
         parser = self.parser(overrides)
         network = parser.get_parsed_content("network_on_device")
-        network.load_state_dict(torch.load(folder / LAST_MODEL, map_location="cpu", weights_only=True))
+        network.load_state_dict(load_checkpoint_file(folder / LAST_MODEL))
         return network
 
 
@@ -109,6 +110,9 @@ def predict(
     device = next(network.parameters()).device
     shape = (len(samples), *dataset.labels.shape[1:])
     probs = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # a mapped page that finds the disk full later would kill the process
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     starts = range(0, len(samples), batch_size)
     with eval_mode(network):
         for start in tqdm(starts, desc="predicting", unit="batch", leave=False):
