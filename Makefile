@@ -11,7 +11,7 @@ QUICK := configs/presets/quick.yaml
 # The phantom is small: smaller batches make more updates of an epoch. 20 epochs keep the demo below ten minutes.
 OPTIONS := --batch_size 8 --max_epochs 20
 
-.PHONY: demo test slow coverage bundles monai-label monai-label-test clean-demo
+.PHONY: demo test slow coverage mutants kills bundles monai-label monai-label-test clean-demo
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -32,6 +32,14 @@ slow: $(INSTALLED)
 TESTS := tests
 coverage: $(INSTALLED)
 	$(BIN)/python -m pytest $(TESTS) -m 'not slow' --cov --cov-report=term:skip-covered --cov-report=html
+
+# Small changes of the filter and the cleanser: do their tests notice? MUTANTS="--files <source>" tries one file.
+mutants: $(INSTALLED)
+	$(BIN)/python scripts/mutate.py $(MUTANTS)
+
+# Kill every command that works long, 200 times in all (hours), and see how it ends.
+kills: $(INSTALLED)
+	$(BIN)/python scripts/kill_and_restart.py --kills 200 --seed 0
 
 # MONAI Label needs other versions than the bundle: an environment of its own, in .venv-monai-label.
 monai-label:
