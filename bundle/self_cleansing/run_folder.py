@@ -64,9 +64,10 @@ def _check_output_dir(folder: Path, resume: bool) -> None:
         return
     found = next((name for name in (CHECKPOINT, "history.csv") if (folder / name).exists()), None)
     if found is not None:
+        # A run that was killed in its first epoch, or one of which only the outcome was kept.
+        remedy = "continue it with --resume true" if found == CHECKPOINT else "it has no checkpoint: remove it"
         raise ValueError(
-            f"output_dir {folder} already holds another run ({found}); "
-            "continue it with --resume true, or give another --output_dir"
+            f"output_dir {folder} already holds another run ({found}); {remedy}, or give another --output_dir"
         )
 
 
