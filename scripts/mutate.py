@@ -148,6 +148,8 @@ def passes(file: Path, source: str, tests: Sequence[str], limit_s: float | None 
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
         os.dup2(silence, 2)
+        for name in [name for name in sys.modules if name.split(".")[0] == "bundle"]:
+            del sys.modules[name]  # loaded to write figures, with the text as it is
         sys.meta_path.insert(0, _Finder(file, source))  # type: ignore[arg-type]
         os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", *tests])) != 0)
     ends = time.monotonic() + (limit_s or float("inf"))

@@ -40,9 +40,7 @@ def test_the_next_run_gets_the_first_free_number_and_nothing_is_made(tmp_path):
 )
 def test_the_folder_of_another_run_is_refused_with_a_remedy_that_works(tmp_path, name, remedy):
     folder = run_in(tmp_path / "run7", name)
-    with pytest.raises(
-        ValueError, match=rf"run7 already holds another run \({name}\); {remedy}, or give.*--output_dir"
-    ):
+    with pytest.raises(ValueError, match=rf"run7 already holds another run \({name}\); {remedy}, or give"):
         claim_output_dir(folder)
 
 

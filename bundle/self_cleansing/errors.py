@@ -78,14 +78,14 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
     hint = f"(set {TRACEBACK_VARIABLE}=1 for the traceback)"
     if os.environ.get(TRACEBACK_VARIABLE):
         sys.__excepthook__(kind, error, trace)
-    elif (cause := user_error(error)) is not None:
-        print(f"error: {cause}\n{hint}", file=sys.stderr)
-    elif out_of_memory(error):
+    elif out_of_memory(error):  # first: PyTorch says it to whoever asked, which may be this package
         print(
             "error: there is not enough memory; lower batch_size, let less run beside it, or keep slices on disk with "
             f"--cache_dir\n{hint}",
             file=sys.stderr,
         )
+    elif (cause := user_error(error)) is not None:
+        print(f"error: {cause}\n{hint}", file=sys.stderr)
     elif lost_process(error):
         print("stopped: another process of this training has ended; its own message says why", file=sys.stderr)
     else:

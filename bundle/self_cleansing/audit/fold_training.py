@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import re
@@ -110,9 +111,7 @@ def predict(
     device = next(network.parameters()).device
     shape = (len(samples), *dataset.labels.shape[1:])
     probs = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    if hasattr(os, "posix_fallocate"):  # a mapped page that finds the disk full later would kill the process
-        with open(path, "r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    _take_room(path)
     starts = range(0, len(samples), batch_size)
     with eval_mode(network):
         for start in tqdm(starts, desc="predicting", unit="batch", leave=False):
@@ -121,6 +120,18 @@ def predict(
             found = [turned_back(network, image, turn) for turn in turns]
             probs[start : start + batch_size] = torch.stack(found).mean(0).mul(255).round().byte().cpu().numpy()
     probs.flush()
+
+
+def _take_room(path: Path) -> None:
+    """Have the disk set aside what a mapped file will fill: a page that found it full would kill the process."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with open(path, "r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # some file systems cannot
+                raise
 
 
 def orientations(image: Tensor) -> list[tuple[int, bool]]:
