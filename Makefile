@@ -1,5 +1,6 @@
 # make demo: train on a generated phantom, with and without cleansing, and print the comparison.
-# make test: run the test suite. Both set everything up by themselves in .venv.
+# make test: check style and types, run the test suite. Both set everything up by themselves in .venv.
+# make coverage: say which lines the tests run.
 # make monai-label: make the environment of MONAI Label. make monai-label-test: test the bundle in it (minutes).
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +11,7 @@ QUICK := configs/presets/quick.yaml
 # The phantom is small: smaller batches make more updates of an epoch. 20 epochs keep the demo below ten minutes.
 OPTIONS := --batch_size 8 --max_epochs 20
 
-.PHONY: demo test slow bundles monai-label monai-label-test clean-demo
+.PHONY: demo test slow coverage mutants kills bundles monai-label monai-label-test clean-demo
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -21,10 +22,24 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 test: $(INSTALLED)
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m 'slow and not monai_label'
+
+# Which lines the tests run, those of the commands they start included. TESTS=tests/filtering measures a part.
+TESTS := tests
+coverage: $(INSTALLED)
+	$(BIN)/python -m pytest $(TESTS) -m 'not slow' --cov --cov-report=term:skip-covered --cov-report=html
+
+# Small changes of the filter and the cleanser: do their tests notice? MUTANTS="--files <source>" tries one file.
+mutants: $(INSTALLED)
+	$(BIN)/python scripts/mutate.py $(MUTANTS)
+
+# Kill every command that works long, 200 times in all (hours), and see how it ends.
+kills: $(INSTALLED)
+	$(BIN)/python scripts/kill_and_restart.py --kills 200 --seed 0
 
 # MONAI Label needs other versions than the bundle: an environment of its own, in .venv-monai-label.
 monai-label:

@@ -34,6 +34,7 @@ from export_configs import bundle_configs, check_run  # noqa: E402
 from export_models import save_models  # noqa: E402
 from model_card import bundle_metadata, draw_curves, read_card, write_card  # noqa: E402
 
+from bundle.self_cleansing.checkpoint_file import load_checkpoint_file  # noqa: E402
 from bundle.self_cleansing.data.json_file import read_json, write_json  # noqa: E402
 from bundle.self_cleansing.data.whole_file import whole_file, write_text  # noqa: E402
 
@@ -127,7 +128,7 @@ def _network(inference: Mapping[str, Any], weights: Path) -> torch.nn.Module:
         raise FileNotFoundError(f"{weights} does not exist; let the training finish first")
     network = ConfigParser(dict(inference)).get_parsed_content("network_def")
     try:
-        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        network.load_state_dict(load_checkpoint_file(weights))
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
         raise ValueError(f"{weights} does not hold weights of the configs' network ({reason})") from error

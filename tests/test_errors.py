@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
 import sys
 
 import pytest
 
-from bundle.self_cleansing.errors import TRACEBACK_VARIABLE, explain_errors, user_error
+from bundle.self_cleansing import errors
+from bundle.self_cleansing.data.whole_file import whole_file
+from bundle.self_cleansing.errors import TRACEBACK_VARIABLE, WriteError, explain_errors, user_error
 from bundle.self_cleansing.losses import LabelSchedule
 
 
@@ -42,6 +45,22 @@ def shown(monkeypatch, capsys):
         return capsys.readouterr().err
 
     return show
+
+
+def test_out_of_memory_is_explained_whoever_asked_for_the_memory(shown):
+    said = "[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried 4 TB"
+    asked = compile(f"raise RuntimeError({said!r})", errors.__file__, "exec")  # as if this package had
+    with pytest.raises(RuntimeError) as caught:
+        exec(asked)
+    assert user_error(caught.value) is caught.value
+    for error in (caught.value, RuntimeError(said), MemoryError()):
+        assert shown(error).startswith("error: there is not enough memory; lower batch_size")
+
+
+def test_a_write_error_is_a_sentence_for_the_user(shown, tmp_path):
+    with pytest.raises(WriteError) as caught, whole_file(tmp_path / "a.json"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert shown(caught.value).startswith(f"error: {tmp_path}/a.json cannot be written (No space left on device); make")
 
 
 def test_what_is_shown_of_an_error(shown, monkeypatch):

@@ -34,10 +34,13 @@ def test_the_next_run_gets_the_first_free_number_and_nothing_is_made(tmp_path):
     assert next_run_folder(tmp_path / "runs") == str(tmp_path / "runs" / "run_002")
 
 
-@pytest.mark.parametrize("name", ["models/checkpoint.pt", "history.csv"])
-def test_the_folder_of_another_run_is_refused_with_both_remedies(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("models/checkpoint.pt", "continue it with --resume true"), ("history.csv", "it has no checkpoint: remove it")],
+)
+def test_the_folder_of_another_run_is_refused_with_a_remedy_that_works(tmp_path, name, remedy):
     folder = run_in(tmp_path / "run7", name)
-    with pytest.raises(ValueError, match=rf"run7 already holds another run \({name}\).*--resume true.*--output_dir"):
+    with pytest.raises(ValueError, match=rf"run7 already holds another run \({name}\); {remedy}, or give"):
         claim_output_dir(folder)
 
 

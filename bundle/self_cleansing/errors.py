@@ -11,7 +11,20 @@ from types import TracebackType
 
 TRACEBACK_VARIABLE = "SELF_CLEANSING_TRACEBACK"
 _PACKAGE = str(Path(__file__).resolve().parent) + os.sep
-_FOR_USERS = (ValueError, TypeError, RuntimeError, FileNotFoundError, FileExistsError, NotADirectoryError)
+
+
+class WriteError(OSError):
+    """A file or folder cannot be written; made from an error number, what it means, and the path."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.filename} cannot be written ({self.strerror}); make room there, or name another folder, one that "
+            "may be written to"
+        )
+
+
+_FOR_USERS = (ValueError, TypeError, RuntimeError, FileNotFoundError, FileExistsError, NotADirectoryError, WriteError)
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory")  # as PyTorch says it
 
 
 def user_error(error: BaseException | None) -> BaseException | None:
@@ -21,7 +34,7 @@ def user_error(error: BaseException | None) -> BaseException | None:
     sentence. The deepest one wins.
     """
     found = None
-    for one in _chain(error):
+    for one in causes(error):
         frames = one.__traceback__
         while frames is not None and frames.tb_next is not None:
             frames = frames.tb_next
@@ -33,10 +46,15 @@ def user_error(error: BaseException | None) -> BaseException | None:
 
 def lost_process(error: BaseException | None) -> bool:
     """Return whether an error in a chain of causes says that another process of the training is gone."""
-    return any("closed by peer" in str(one) or "reset by peer" in str(one) for one in _chain(error))
+    return any("closed by peer" in str(one) or "reset by peer" in str(one) for one in causes(error))
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def out_of_memory(error: BaseException | None) -> bool:
+    """Return whether an error in a chain of causes says that memory, of the processor or of a GPU, is used up."""
+    return any(isinstance(one, MemoryError) or any(words in str(one) for words in _NO_MEMORY) for one in causes(error))
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
     """An error and its causes, from the outermost to the deepest, each once."""
     seen: set[int] = set()  # "raise root from wrapper", with root below the wrapper, makes the chain a ring
     while error is not None and id(error) not in seen:
@@ -48,18 +66,25 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def explain_errors() -> None:
     """From now on, end the process with "error: <sentence>" if this package raised the cause.
 
-    A process that fails because another one of the same training is gone says so in one line; the other one says why.
-    Anything else, and everything while the environment variable SELF_CLEANSING_TRACEBACK is set, is shown by
-    Python's own hook. Exceptions that somebody catches are not touched. Calling it twice changes nothing more.
+    So does one that is out of memory. A process that fails because another one of the same training is gone says so
+    in one line; the other one says why. Anything else, and everything while the environment variable
+    SELF_CLEANSING_TRACEBACK is set, is shown by Python's own hook. Exceptions that somebody catches are not touched.
+    Calling it twice changes nothing more.
     """
     sys.excepthook = _hook
 
 
 def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    hint = f"(set {TRACEBACK_VARIABLE}=1 for the traceback)"
     if os.environ.get(TRACEBACK_VARIABLE):
         sys.__excepthook__(kind, error, trace)
+    elif out_of_memory(error):  # first: PyTorch says it to whoever asked, which may be this package
+        print(
+            "error: there is not enough memory; lower batch_size, let less run beside it, or keep slices on disk with "
+            f"--cache_dir\n{hint}",
+            file=sys.stderr,
+        )
     elif (cause := user_error(error)) is not None:
-        hint = f"(set {TRACEBACK_VARIABLE}=1 for the traceback)"
         print(f"error: {cause}\n{hint}", file=sys.stderr)
     elif lost_process(error):
         print("stopped: another process of this training has ended; its own message says why", file=sys.stderr)

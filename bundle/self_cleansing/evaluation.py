@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from .checkpoint_file import load_checkpoint_file
 from .data import clean_items, write_json
 from .data.whole_file import whole_file, write_text
 from .inferers import LocalisingPatchInferer
@@ -133,7 +134,7 @@ class Evaluation:
         for name, file in self.models.items():
             network = copy.deepcopy(self.network)
             try:
-                network.load_state_dict(torch.load(self.output_dir / file, map_location="cpu", weights_only=True))
+                network.load_state_dict(load_checkpoint_file(self.output_dir / file))
             except Exception as error:
                 raise ValueError(
                     f"{self.output_dir / file} does not hold weights of this network "
@@ -146,7 +147,7 @@ class Evaluation:
         """Refuse to evaluate at another size than the run was trained at: it would work, and score too low."""
         if not (self.output_dir / CHECKPOINT).is_file():
             return
-        state = torch.load(self.output_dir / CHECKPOINT, map_location="cpu", weights_only=True)
+        state = load_checkpoint_file(self.output_dir / CHECKPOINT)
         trained = state.get("settings", {})
         for key in ("patch_size", "network_size"):
             present = getattr(self.inferer, key)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .filtering import FilterGuards, Fit, Provenance, Verdicts, cascade, displacement_filter, doubts, published_filter
+from .filtering.verdicts import Unit
 from .label_bank import LabelBank
 from .sweep import Sweep
 
@@ -40,7 +41,7 @@ class PublishedFilter:
     """
 
     guards: str | Mapping[str, Any] = "all"
-    unit: str = "image"
+    unit: Unit = "image"
     seed: int = 0
     options: FilterGuards = field(init=False, repr=False)
     renews: ClassVar[bool] = True  # a label that neither y nor y' gives is written anew, by the cleanser
@@ -90,7 +91,7 @@ class DisplacementFilter:
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
-    unit: str = "image"
+    unit: Unit = "image"
     seed: int = 0
     renews: ClassVar[bool] = False
 

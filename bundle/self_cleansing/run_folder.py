@@ -64,9 +64,10 @@ def _check_output_dir(folder: Path, resume: bool) -> None:
         return
     found = next((name for name in (CHECKPOINT, "history.csv") if (folder / name).exists()), None)
     if found is not None:
+        # A run that was killed in its first epoch, or one of which only the outcome was kept.
+        remedy = "continue it with --resume true" if found == CHECKPOINT else "it has no checkpoint: remove it"
         raise ValueError(
-            f"output_dir {folder} already holds another run ({found}); "
-            "continue it with --resume true, or give another --output_dir"
+            f"output_dir {folder} already holds another run ({found}); {remedy}, or give another --output_dir"
         )
 
 
@@ -88,7 +89,7 @@ def write_run_record(path: str | os.PathLike[str], device: Any = "cpu", **settin
     """
     if not is_first():
         return
-    record = {
+    record: dict[str, Any] = {
         "settings": {name: _plain(value, name) for name, value in sorted(settings.items())},
         "versions": {name: _version(name) for name in RECORDED_PACKAGES},
         "device": _device_name(torch.device(device)),

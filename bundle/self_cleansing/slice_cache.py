@@ -29,6 +29,7 @@ from torch import Tensor
 
 from .data.json_file import read_json, write_json
 from .data.whole_folder import whole_folder
+from .errors import WriteError
 
 logger = logging.getLogger(__name__)
 
@@ -137,15 +138,22 @@ def store(folder: Path, volumes: Iterator[Mapping[str, Tensor]]) -> None:
             raise
 
 
+class CacheWriteError(WriteError):
+    """The same of the cache, which one can do without."""
+
+    def __str__(self) -> str:
+        return (
+            f"the cache {self.filename} cannot be written ({self.strerror}); name another folder with --cache_dir, "
+            "or pass --cache_dir none to keep the slices in memory"
+        )
+
+
 @contextmanager
 def _writing(cache_dir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OSError(
-            f"the cache {cache_dir} cannot be written ({error.strerror}); name another folder with --cache_dir, "
-            "or pass --cache_dir none to keep the slices in memory"
-        ) from error
+        raise CacheWriteError(error.errno, error.strerror, str(cache_dir)) from error
 
 
 def load(folder: Path) -> tuple[list[int], dict[str, Tensor]]:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from . import distributed
 from .cleansing import check_grid, cleanse, postprocess
+from .cleansing.pseudo_label import Variant
 from .filtering import Areas, compare_areas
 from .label_bank import ALL, LabelBank, pack_bits, unpack_bits
 from .losses import soft_dice_loss
@@ -33,7 +34,7 @@ class Cleanser:
             "Residual_block_6" when the network's `head_channels` is 2; else the 32 channels before it.
     """
 
-    variant: str = "prototypes"
+    variant: Variant = "prototypes"
     grid_size: int = 64
     sigma: float = 0.7
     mu: float = 0.7

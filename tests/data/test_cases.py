@@ -161,6 +161,18 @@ def test_malformed_entries_are_named(tmp_path, training, error, message):
         find_cases(tmp_path / "data")
 
 
+def test_a_link_that_somebody_put_into_the_folder_is_followed(tmp_path):
+    """The one way to a file elsewhere: noisy copies and repaired labels link their images so."""
+    touch(tmp_path, "elsewhere/a.nii", "data/la/a.nii")
+    (tmp_path / "data" / "a.nii").symlink_to(tmp_path / "elsewhere" / "a.nii")
+    describe(tmp_path / "data", training=[{"image": "a.nii", "label": "la/a.nii"}])
+    (case,) = find_cases(tmp_path / "data")
+    assert case["image"] == str(tmp_path / "data" / "a.nii")
+    describe(tmp_path / "data", training=[{"image": "../elsewhere/a.nii", "label": "la/a.nii"}])
+    with pytest.raises(ValueError, match="lies outside .*or link it there"):
+        find_cases(tmp_path / "data")
+
+
 def test_broken_json_is_named_with_its_line(tmp_path):
     (tmp_path / "dataset.json").write_text('{\n"training": [,]}')
     with pytest.raises(ValueError, match=r"dataset\.json is not valid JSON \(line 2"):

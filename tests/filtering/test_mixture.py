@@ -90,3 +90,37 @@ def test_densities_integrate_to_the_weights(two_groups):
 def test_densities_of_two_features_are_refused():
     with pytest.raises(ValueError, match="one feature, got 2"):
         component_densities(fit_mixture(np.random.default_rng(0).normal(size=(20, 2)), 2), [0.0])
+
+
+def test_two_values_shared_by_all_samples_are_two_groups():
+    """Nothing but ties: each component collapses onto one value and keeps a finite density."""
+    fitted = fit_mixture(np.repeat([0.0, 1.0], [30, 70]), 2)
+    np.testing.assert_allclose(fitted.weights, [0.3, 0.7], atol=1e-6)
+    np.testing.assert_allclose(fitted.means[:, 0], [0.0, 1.0], atol=1e-6)
+    np.testing.assert_allclose(fitted.posteriors[:30, 0], 1.0)
+    np.testing.assert_allclose(fitted.posteriors[30:, 1], 1.0)
+    assert (fitted.covariances > 0).all() and np.isfinite(fitted.bic)
+
+
+def test_two_samples_are_two_groups_and_one_is_refused():
+    fitted = fit_mixture([2.0, 1.0], 2)
+    np.testing.assert_allclose(fitted.means[:, 0], [1.0, 2.0])
+    np.testing.assert_allclose(fitted.posteriors, [[0.0, 1.0], [1.0, 0.0]], atol=1e-12)
+    with pytest.raises(ValueError, match="2 components, got 1 distinct among 2"):
+        fit_mixture([1.0, 1.0], 2)
+
+
+@pytest.mark.slow
+def test_a_million_losses_keep_their_digits():
+    rng = np.random.default_rng(0)
+    losses = np.concatenate([rng.normal(0.1, 0.02, 700_000), rng.normal(0.6, 0.1, 300_000)])
+    is_high = np.repeat([False, True], [700_000, 300_000])
+    order = rng.permutation(len(losses))
+    fitted = fit_mixture(losses[order], 2)
+    assert fitted.converged and np.isfinite(fitted.bic)
+    np.testing.assert_allclose(fitted.weights, [0.7, 0.3], atol=1e-3)
+    np.testing.assert_allclose(fitted.means[:, 0], [0.1, 0.6], atol=1e-3)  # standard error 2e-5 and 2e-4
+    np.testing.assert_allclose(np.sqrt(fitted.covariances[:, 0, 0]), [0.02, 0.1], atol=1e-3)
+    assert fitted.weights.sum() == pytest.approx(1, abs=1e-9)
+    np.testing.assert_allclose(fitted.posteriors.sum(axis=1), 1, atol=1e-12)
+    assert ((fitted.posteriors[:, 1] > 0.5) == is_high[order]).mean() > 0.999

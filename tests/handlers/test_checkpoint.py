@@ -165,12 +165,17 @@ def test_nothing_to_resume(tmp_path):
         TrainingCheckpoint(tmp_path / "c.pt", {}).load(engine_at())
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "text", "pickled code"])
+@pytest.mark.parametrize("damage", ["empty", "truncated", "text", "pickled code", "head", "body", "tail"])
 def test_a_damaged_file_is_refused(damage, tmp_path):
     path = tmp_path / "c.pt"
     TrainingCheckpoint(path, {"box": Box(torch.zeros(1000))}).save(engine_at(1))
     if damage == "pickled code":
         torch.save({"box": Box(1)}, path)
+    elif damage in ("head", "body", "tail"):
+        content = bytearray(path.read_bytes())
+        # The tail: the length of the table of contents. Other bytes there are told twice, or say nothing.
+        content[{"head": 0, "body": len(content) // 2, "tail": -58}[damage]] ^= 0x55
+        path.write_bytes(content)
     else:
         path.write_bytes({"empty": b"", "truncated": path.read_bytes()[:-300], "text": b"epoch,loss\n1,2\n"}[damage])
     with pytest.raises(ValueError, match=r"c\.pt cannot be read as a checkpoint .*new --output_dir"):

@@ -45,7 +45,7 @@ def damage(
     """
     damaged = labels[sources].copy()
     kinds = np.full(damaged.shape[:2], -1, dtype=np.int8)
-    marked = labels.any((2, 3)) if marked is None else marked
+    marks = np.asarray(labels.any((2, 3))) if marked is None else marked
     for row, source in enumerate(sources):
         together = rng.random() < WHOLE_SAMPLE
         drawn = _draw(labels.shape[1], rng)
@@ -55,7 +55,7 @@ def damage(
                 kind, radius = drawn if together else _draw(labels.shape[1], rng)
                 if not before.any():
                     kind = EXTRA
-                    after = _of_another_sample(labels[:, k], marked[:, k], rng)
+                    after = _of_another_sample(labels[:, k], marks[:, k], rng)
                 else:
                     after = _damaged(labels[source], k, kind, radius, rng)
                 if _dice(before, after) < WRONG_BELOW:

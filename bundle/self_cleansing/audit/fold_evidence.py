@@ -67,10 +67,10 @@ def fold_evidence(
     rng = np.random.default_rng([seed, int(samples[0])])
     given, damaged, kinds, origin = [], [], [], []
     masks_given = labels.view(bool)  # zeros and ones: no copy
-    marked = masks_given.any((2, 3))
+    marked = np.asarray(masks_given.any((2, 3)))
     for case in tqdm(np.unique(case_index), desc="evidence", unit="case", leave=False, disable=not progress):
         members = np.flatnonzero(case_index == case)
-        certain = probs[members].astype(np.float32) / 255
+        certain = probs[members].astype(np.float32) / np.float32(255)
         given.append(evidence(masks_given[members], certain))
         for _ in range(copies):
             masks, kind = damage(masks_given, members, rng, marked)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import re
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..checkpoint_file import load_checkpoint_file
 from ..run_folder import CHECKPOINT
 from ..slice_bank import SliceBank
 
@@ -72,19 +74,19 @@ class FoldTraining:
         split = {"_target_": SPLIT, "dataset_dir": str(dataset_dir), "patients": str(patients)}
         max_epochs = self.parser().get_parsed_content("max_epochs")
         overrides = {"split": split, "output_dir": str(folder), "val_interval": max_epochs}
-        if not (folder / LAST_MODEL).is_file():
-            is_begun = (folder / CHECKPOINT).is_file()
-            if not is_begun:
-                shutil.rmtree(folder, ignore_errors=True)  # of a training that was killed before its first checkpoint
-            parser = self.parser(overrides | {"resume": is_begun})
-            for stage in ("initialize", "run"):
-                for number in range(len(parser[stage])):
-                    parser.get_parsed_content(f"{stage}#{number}")
-            del parser
-            gc.collect()  # the training's own slices, before the next fold's take the room
+        is_begun = (folder / CHECKPOINT).is_file()
+        if not is_begun:
+            shutil.rmtree(folder, ignore_errors=True)  # of a training that was killed before its first checkpoint
+        # A training that has done all its epochs is resumed as well: it may have been killed before it wrote the rest.
+        parser = self.parser(overrides | {"resume": is_begun})
+        for stage in ("initialize", "run"):
+            for number in range(len(parser[stage])):
+                parser.get_parsed_content(f"{stage}#{number}")
+        del parser
+        gc.collect()  # the training's own slices, before the next fold's take the room
         parser = self.parser(overrides)
         network = parser.get_parsed_content("network_on_device")
-        network.load_state_dict(torch.load(folder / LAST_MODEL, map_location="cpu", weights_only=True))
+        network.load_state_dict(load_checkpoint_file(folder / LAST_MODEL))
         return network
 
 
@@ -109,6 +111,7 @@ def predict(
     device = next(network.parameters()).device
     shape = (len(samples), *dataset.labels.shape[1:])
     probs = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    _take_room(path)
     starts = range(0, len(samples), batch_size)
     with eval_mode(network):
         for start in tqdm(starts, desc="predicting", unit="batch", leave=False):
@@ -117,6 +120,18 @@ def predict(
             found = [turned_back(network, image, turn) for turn in turns]
             probs[start : start + batch_size] = torch.stack(found).mean(0).mul(255).round().byte().cpu().numpy()
     probs.flush()
+
+
+def _take_room(path: Path) -> None:
+    """Have the disk set aside what a mapped file will fill: a page that found it full would kill the process."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with open(path, "r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # some file systems cannot
+                raise
 
 
 def orientations(image: Tensor) -> list[tuple[int, bool]]:

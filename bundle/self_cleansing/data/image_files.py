@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import cast
 
 import nibabel as nib
 import numpy as np
@@ -62,7 +63,7 @@ def check_header(file: Path) -> None:
     if _stem(file.name) is None:
         return
     try:
-        image = nib.load(file)
+        image = cast(nib.Nifti1Image, nib.load(file))
         shape, affine = image.header.get_data_shape(), image.affine
     except Exception as error:  # nibabel raises what it likes
         raise ValueError(

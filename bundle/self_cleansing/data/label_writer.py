@@ -79,7 +79,7 @@ class LabelWriter:
         if not is_nifti(target):
             target = self._renamed(target, ".nii.gz")
         with whole_file(target) as temporary:
-            nib.save(_nifti(masks, self.names, encoding, given), temporary)  # type: ignore[attr-defined]
+            nib.save(_nifti(masks, self.names, encoding, given), temporary)
         return target
 
     def _usual_inside(self, is_map: bool, picture: bool) -> int | None:
@@ -104,16 +104,16 @@ class LabelWriter:
 
 def _nifti(masks: NDArray[np.uint8], names: Mapping[int, str], encoding: Encoding, given: Path) -> Any:
     """A NIfTI with affine and header of the given file, as a map if that is one and can stay one."""
-    source: Any = nib.load(given) if is_nifti(given) else None  # type: ignore[attr-defined]
+    source: Any = nib.load(given) if is_nifti(given) else None
     is_map = encoding.is_map and masks.sum(axis=0).max(initial=0) <= 1
     values = encoded(masks, names, is_map, encoding.inside)
     if source is None:
         affine = np.asarray(read_file(given).affine, float)
-        return nib.Nifti1Image(values, affine)  # type: ignore[attr-defined]
+        return nib.Nifti1Image(values, affine)
     if is_map:
         stored = source.get_data_dtype()
         values = values.astype(stored if _fits(values, stored) else values.dtype).reshape(source.shape)
-    nifti = nib.Nifti1Image(values, source.affine, source.header)  # type: ignore[attr-defined]
+    nifti = nib.Nifti1Image(values, source.affine, source.header)
     nifti.set_data_dtype(values.dtype)
     return nifti
 

@@ -18,7 +18,9 @@ class WholeNiftiWriter(NibabelWriter):
     volume of one slice would have another shape than its image.
     """
 
-    def set_data_array(self, data_array: Any, channel_dim: int | None = 0, **kwargs: Any) -> None:
+    def set_data_array(
+        self, data_array: Any, channel_dim: int | None = 0, squeeze_end_dims: bool = False, **kwargs: Any
+    ) -> None:
         self.spatial_ndim = data_array.ndim - (channel_dim is not None)
         super().set_data_array(data_array, channel_dim, squeeze_end_dims=False)  # (H, W, D, channels)
         if self.data_obj.shape[-1] == 1:

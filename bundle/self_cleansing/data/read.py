@@ -54,7 +54,7 @@ def read_file(path: str | os.PathLike) -> MetaTensor:
 def check_gray(path: str | os.PathLike) -> None:
     """Raise ValueError if a file is a NIfTI in colour, by its header; any other file passes."""
     try:
-        fields = nib.load(path).header.get_data_dtype().names
+        fields = cast(nib.Nifti1Image, nib.load(path)).header.get_data_dtype().names
     except Exception:  # no NIfTI, or damaged: not for this function to say
         return
     if fields is not None:

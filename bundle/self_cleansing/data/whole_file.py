@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from ..errors import WriteError, causes
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_LEAVE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
@@ -15,17 +21,47 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Missing parent folders are made, an existing file is replaced; after an error nothing is left behind and the old
     file stays. The temporary name keeps the extensions, which some writers go by.
+
+    Raises:
+        WriteError: there is no room, or no leave to write there.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
+        with told_as_write_error(path, temporary):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # there may be nothing; on a read-only disk not even that may be unlinked
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def told_as_write_error(path: Path, temporary: Path) -> Iterator[None]:
+    """Raise an error of the block as a `WriteError` of `path` if there is no room, or no leave to write `temporary`.
+
+    All other errors are passed on, among them those of files that cannot be read.
+    """
+    try:
+        yield
+    except WriteError:
+        raise
+    except Exception as error:  # writers wrap what the system says in errors of their own
+        told = next((one for one in causes(error) if isinstance(one, OSError) and _is_about(one, temporary)), None)
+        if told is None:
+            raise
+        raise WriteError(told.errno, told.strerror, str(path)) from error
+
+
+def _is_about(error: OSError, temporary: Path) -> bool:
+    if error.errno in NO_ROOM:
+        return True
+    named = Path(os.fsdecode(error.filename or ""))
+    is_ours = named.is_relative_to(temporary) or (error.filename is not None and temporary.is_relative_to(named))
+    return error.errno in NO_LEAVE and is_ours
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .whole_file import told_as_write_error
+
 
 @contextmanager
 def whole_folder(output_dir: str | os.PathLike) -> Iterator[Path]:
@@ -25,18 +27,20 @@ def whole_folder(output_dir: str | os.PathLike) -> Iterator[Path]:
         the folder to write to.
 
     Raises:
+        WriteError: if there is no room, or no leave to write there.
         FileExistsError: if `output_dir` is a file or a folder that is not empty; nothing is touched.
     """
     output_dir = Path(os.path.abspath(output_dir))
     if output_dir.exists() and not (output_dir.is_dir() and not any(output_dir.iterdir())):
         raise FileExistsError(f"output_dir {output_dir} exists and is not empty; give a new folder, or remove this one")
     partial = output_dir.with_name(f".{output_dir.name}.partial-{uuid.uuid4().hex[:8]}")
-    partial.mkdir(parents=True)
     try:
-        yield partial
-        if output_dir.exists():
-            output_dir.rmdir()  # it is empty
-        partial.rename(output_dir)
+        with told_as_write_error(output_dir, partial):
+            partial.mkdir(parents=True)
+            yield partial
+            if output_dir.exists():
+                output_dir.rmdir()  # it is empty
+            partial.rename(output_dir)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

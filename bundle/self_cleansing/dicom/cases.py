@@ -51,7 +51,7 @@ def check_referable(series: Sequence[Series], dicom_dir: str | os.PathLike) -> N
     for one in series:
         name = Place(_absolute(dicom_dir), one.identifiers)(one.folder)
         uids = {"StudyInstanceUID": one.study_uid, "SeriesInstanceUID": one.series_uid}
-        uids |= {"SOPClassUID": one.sop_class_uid, "SOPInstanceUID": all(one.sop_instance_uids) and "all"}
+        uids |= {"SOPClassUID": one.sop_class_uid, "SOPInstanceUID": "all" if all(one.sop_instance_uids) else ""}
         uids |= {"FrameOfReferenceUID": one.frame_of_reference_uid}
         missing = [keyword for keyword, uid in uids.items() if not uid]
         if missing:

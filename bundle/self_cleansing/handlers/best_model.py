@@ -8,11 +8,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from ..data.whole_file import whole_file
+from ..checkpoint_file import save_checkpoint_file
 from ..distributed import is_first
 from .history import History
 
@@ -70,8 +69,7 @@ class BestModel:
         if not is_first():
             return
         network: Any = getattr(self.network, "module", self.network)
-        with whole_file(self.folder / name) as temporary:
-            torch.save(network.state_dict(), temporary)
+        save_checkpoint_file(network.state_dict(), self.folder / name)
 
     def forget(self) -> None:
         """Begin the search anew: the next validated epoch is the best one."""

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from ..data.whole_file import whole_file
+from ..checkpoint_file import load_checkpoint_file, save_checkpoint_file
 from ..distributed import is_first
 
 
@@ -83,8 +83,7 @@ class TrainingCheckpoint:
         progress = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
         if getattr(engine, "scaler", None) is not None:
             state["scaler"] = engine.scaler.state_dict()
-        with whole_file(self.path) as temporary:
-            torch.save({**state, "progress": progress, "settings": self.settings}, temporary)
+        save_checkpoint_file({**state, "progress": progress, "settings": self.settings}, self.path)
 
     def load(self, engine: Any) -> None:
         """Restore all objects and the engine's epoch.
@@ -96,7 +95,7 @@ class TrainingCheckpoint:
         if not self.path.is_file():
             raise FileNotFoundError(f"nothing to resume: {self.path} does not exist; start without --resume")
         try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            state = load_checkpoint_file(self.path)
             if not isinstance(state, dict):
                 raise TypeError(f"it holds a {type(state).__name__}")
         except Exception as error:

@@ -18,7 +18,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 def cpu_has_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 natively; emulated, it is many times slower than float32."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # absent from older PyTorch
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # absent from older PyTorch
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 

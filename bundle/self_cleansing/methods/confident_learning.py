@@ -8,7 +8,7 @@ MICCAI 2020.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from ..label_bank import LabelBank
 from ..losses import LabelSchedule
 from ..slice_bank import SliceBank
 from .confident_joint import confident_joint, flag_label_errors, sum_histograms
+from .peers import HalfSetTeachers
 from .predictions import predict_batches
 
 
@@ -72,7 +73,7 @@ class FlagByConfidentJoint:
         device: torch.device | str = "cpu",
         batch_size: int = 32,
     ) -> None:
-        self.teachers = averaged.module
+        self.teachers = cast(HalfSetTeachers, averaged.module)
         self.dataset = dataset
         self.label_bank = label_bank
         self.device = device

@@ -78,7 +78,7 @@ def pixel_noise(
         return distributed.from_first(look_up)
     if not isinstance(setting, Mapping):
         return torch.full((len(class_names), 2), check_fraction(setting, "noisy_pixel_fraction"))
-    per_class = (
+    per_class: list[Any] = (
         [setting.get(name) for name in class_names] if "foreground" not in setting else [setting] * len(class_names)
     )
     if any(not isinstance(one, Mapping) or set(one) != {"background", "foreground"} for one in per_class):

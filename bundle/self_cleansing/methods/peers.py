@@ -13,8 +13,9 @@ def fresh_copy(network: nn.Module) -> nn.Module:
     """Return a copy of `network` with new weights, as if just made; draws from the global generator."""
     fresh = copy.deepcopy(network)
     for module in fresh.modules():
-        if hasattr(module, "reset_parameters"):
-            module.reset_parameters()
+        reset = getattr(module, "reset_parameters", None)
+        if reset is not None:
+            reset()
     return fresh
 
 

@@ -13,7 +13,7 @@ import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from ignite.engine import Engine, Events
@@ -110,7 +110,7 @@ class ExportQuality:
         batch_size: int = 32,
     ) -> None:
         self.path = Path(path)
-        self.quality = averaged.module.quality
+        self.quality = cast(PickAndLearn, averaged.module).quality
         self.dataset = dataset
         self.device = device
         self.batch_size = batch_size

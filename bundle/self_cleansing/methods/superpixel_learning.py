@@ -64,11 +64,11 @@ class SuperpixelLoss(nn.Module):
         epoch = int(targets["epoch"])
         label = targets["pseudo_label"] if self.schedule(epoch)[1] > 0 else targets["label"]
         first, second = logits.float().unbind(dim=1)
-        smooth = [
+        smooth_first, smooth_second = (
             torch.logit(superpixel_mean(torch.sigmoid(one.detach()), targets["superpixel"]), eps=1e-6)
             for one in (first, second)
-        ]
-        score = joint_loss(*smooth, label, self.agreement)
+        )
+        score = joint_loss(smooth_first, smooth_second, label, self.agreement)
         selected = keep_small_loss(score, label, self.forget_rate.at(epoch))
         loss = joint_loss(first, second, label, self.agreement)
         kept = balanced_mean(loss, label, selected)

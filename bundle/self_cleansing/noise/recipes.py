@@ -196,7 +196,7 @@ class NoiseSpec:
                 raise TypeError(
                     f"{parameter} must be a {'whole ' * (parameter in whole)}number {rule.range}, got {value!r}"
                 )
-            if not rule.holds(value):
+            if not rule.holds(float(value)):
                 raise ValueError(f"{parameter} must be {rule.range}, got {value!r}; {rule.reason}")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(

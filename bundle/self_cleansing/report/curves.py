@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from .colours import BLACK, BLUE, GREY, ORANGE, PROVENANCE_COLOURS, PURPLE, VERMILION
 
@@ -75,7 +77,7 @@ def _finish(ax: Axes, rows: Rows, title: str, marks: Mapping[str, int]) -> None:
     for words, epoch in marks.items():
         ax.axvline(epoch, color=GREY, linestyle="-." if words == BEST_EPOCH else ":", label=words)
     ax.set_xlim(0, last + 0.5)
-    ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[attr-defined]
+    cast(MaxNLocator, ax.xaxis.get_major_locator()).set_params(integer=True)
     ax.set_title(title, loc="left", fontweight="bold")
     if ax.get_legend_handles_labels()[0]:
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), frameon=False, fontsize="small")

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -53,7 +54,7 @@ def draw_run(
     figure = Figure(figsize=(SIZE_PX[0] / DPI, SIZE_PX[1] / DPI), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle("\n".join([title, *(f"doubtful: {doubt}" for doubt in doubts)]), fontweight="bold")
-    left, right = figure.subfigures(1, 2, width_ratios=[1, 1.1])
+    left, right = figure.subfigures(1, 2, width_ratios=[1, 1.1], squeeze=False)[0]
     marks = {WARMUP_END: warmup_epochs} if warmup_epochs is not None else {}
     marks |= {BEST_EPOCH: best_epoch} if best_epoch else {}
     fits = verdicts.fits if verdicts is not None else ()
@@ -64,7 +65,7 @@ def draw_run(
     if verdicts is None:
         draw_losses(plots[3], losses, "Losses at the end of training")
     for k, fit in enumerate(fits):
-        clean = verdicts.clean.any(axis=1) if len(fits) == 1 else verdicts.clean[:, k]  # type: ignore[union-attr]
+        clean = np.asarray(verdicts.clean.any(axis=1)) if len(fits) == 1 else verdicts.clean[:, k]  # type: ignore[union-attr]
         of_class = "" if len(fits) == 1 else f" ({class_names[k]})"
         draw_fit(plots[3 + k], fit, clean, f"Filter, final network{of_class}")
     if samples:

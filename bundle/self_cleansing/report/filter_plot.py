@@ -59,7 +59,7 @@ def _draw_densities(ax: Axes, fit: Fit, clean: NDArray[np.bool_]) -> None:
     groups = [losses[clean], losses[~clean]]
     heights, _, _ = ax.hist(
         groups,
-        bins=edges,
+        bins=edges.tolist(),
         weights=[np.full(len(group), weight) for group in groups],
         stacked=True,
         color=[CLEAN, NOISY],

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from typing import cast
 
 import numpy as np
 import torch
@@ -118,8 +119,9 @@ class EnsureVolumed(MapTransform, InvertibleTransform):
         for key in self.key_iterator(case):
             applied = self.pop_transform(case[key])
             if applied["extra_info"]["is_2d"]:
-                case[key] = case[key][..., 0]
-                case[key].spatial_ndim = 2
+                picture = cast(MetaTensor, case[key][..., 0])  # what a transform was traced on
+                picture.spatial_ndim = 2
+                case[key] = picture
         return case
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from typing import cast
 
 import numpy as np
 import torch
@@ -54,9 +55,10 @@ class OrientSlicesd(MapTransform, InvertibleTransform):
     def inverse(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         case = dict(data)
         for key in self.key_iterator(case):
-            if isinstance(case[key], MetaTensor):
-                given = self.pop_transform(case[key])["extra_info"]["axcodes"]
-                case[key] = _turn(case[key], given) if given else case[key]
+            volume = case[key]
+            if isinstance(volume, MetaTensor):
+                given = self.pop_transform(volume)["extra_info"]["axcodes"]
+                case[key] = _turn(volume, given) if given else volume
         return case
 
     def axcodes(self, volume: MetaTensor, given: str) -> str:
@@ -79,4 +81,4 @@ def _axes(codes: str) -> set[str]:
 def _turn(volume: MetaTensor, axcodes: str) -> MetaTensor:
     turn = Orientation(axcodes=axcodes, labels=(("L", "R"), ("P", "A"), ("I", "S")))
     with turn.trace_transform(False):
-        return turn(volume)
+        return cast(MetaTensor, turn(volume))

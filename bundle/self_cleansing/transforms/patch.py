@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import torch
 from monai.config import KeysCollection
@@ -75,11 +76,11 @@ class LabelPatchd(MapTransform, InvertibleTransform):
         for key in self.key_iterator(d):
             padded = self.pad(d[key])
             plane = patch_slices(center, padded.shape[1:3], self.patch_size)
-            d[key] = self.crop(padded, slices=[*plane, slice(0, padded.shape[3])])
+            d[key] = self.crop(padded, slices=(*plane, slice(0, padded.shape[3])))
         return d
 
     def inverse(self, data: Mapping[Hashable, Tensor]) -> dict[Hashable, Tensor]:
-        d = dict(data)
+        d: dict[Hashable, Any] = dict(data)
         for key in self.key_iterator(d):
             d[key] = self.pad.inverse(self.crop.inverse(d[key]))
         return d

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Change the filter and the cleanser in small ways, one at a time, and see whether the tests notice.
+
+    python scripts/mutate.py
+    python scripts/mutate.py --files bundle/self_cleansing/filtering/cascade.py
+
+A mutant is the source with one operator, constant or condition changed. It is killed if a test fails or runs for too
+long; one that survives is a line that no test looks at closely, or a change that changes nothing. No file is touched:
+each mutant is imported in a process of its own, which is forked from one that has loaded the libraries already. Not
+changed are what errors say, type annotations and texts.
+
+Counts and survivors of each file go under the key "mutants" of --output; those of other files stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import importlib.util
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts"), str(ROOT / "tests")]
+
+FOLDERS = {"filtering": ["tests/filtering"], "cleansing": ["tests/cleansing"]}  # of the package -> their tests
+LIBRARIES = ("torch", "scipy.ndimage", "scipy.optimize", "scipy.stats", "sklearn.mixture", "skimage.measure", "pytest")
+PATIENCE = 10  # times as long as the tests take on the unchanged source
+SWAPS: dict[type[ast.AST], type[ast.AST]] = {
+    **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
+    **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult},
+    **{ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.BitXor: ast.BitOr, ast.And: ast.Or, ast.Or: ast.And},
+    **{ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In},
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One changed source: where, what became of what, and the whole text."""
+
+    line: int
+    change: str
+    source: str
+
+
+def mutants(source: str) -> Iterator[Mutant]:
+    """Every mutant of a source, in the order of its syntax tree."""
+    tree = ast.parse(source)
+    left_alone = {id(node) for part in _left_alone(tree) for node in ast.walk(part)}
+    for number, node in enumerate(ast.walk(tree)):
+        for change in range(_changes(node) if id(node) not in left_alone else 0):
+            changed_tree = copy.deepcopy(tree)
+            place = next(one for position, one in enumerate(ast.walk(changed_tree)) if position == number)
+            before = ast.unparse(place)
+            after = _changed(place, change)
+            ast.copy_location(after, place)
+            _replace(changed_tree, place, after)
+            yield Mutant(node.lineno, f"{before} -> {ast.unparse(after)}", ast.unparse(changed_tree))  # type: ignore[attr-defined]
+
+
+def _left_alone(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Raise | ast.JoinedStr):
+            yield node
+        for name in ("annotation", "returns"):
+            if isinstance(part := getattr(node, name, None), ast.AST):
+                yield part
+
+
+def _changes(node: ast.AST) -> int:
+    """How many ways there are to change a node."""
+    if isinstance(node, ast.Compare):
+        return sum(type(operator) in SWAPS for operator in node.ops)
+    if isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign):
+        return int(type(node.op) in SWAPS)
+    if isinstance(node, ast.UnaryOp):
+        return 1
+    return int(isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float))
+
+
+def _changed(node: Any, change: int) -> ast.AST:
+    """A changed copy of a node: an operator swapped or dropped, a truth turned, a number made one larger."""
+    new = copy.deepcopy(node)
+    if isinstance(new, ast.Compare):
+        position = [number for number, operator in enumerate(new.ops) if type(operator) in SWAPS][change]
+        new.ops[position] = SWAPS[type(new.ops[position])]()  # type: ignore[call-overload]
+    elif isinstance(new, ast.UnaryOp):
+        return new.operand
+    elif isinstance(new, ast.Constant):
+        new.value = not new.value if isinstance(new.value, bool) else new.value + 1
+    else:
+        new.op = SWAPS[type(new.op)]()
+    return new
+
+
+def _replace(tree: ast.AST, old: ast.AST, new: ast.AST) -> None:
+    for parent in ast.walk(tree):
+        for name, value in ast.iter_fields(parent):
+            if value is old:
+                setattr(parent, name, new)
+            elif isinstance(value, list):
+                setattr(parent, name, [new if one is old else one for one in value])
+
+
+class _Loader(SourceFileLoader):
+    """Gives another text for a source file, and neither reads nor writes compiled code."""
+
+    def __init__(self, name: str, file: Path, source: str) -> None:
+        super().__init__(name, str(file))
+        self.source = source
+
+    def path_stats(self, path: str) -> Any:
+        raise OSError("no compiled code")
+
+    def get_data(self, path: str) -> bytes:
+        return self.source.encode()
+
+
+class _Finder:
+    """Finds one module with another text."""
+
+    def __init__(self, file: Path, source: str) -> None:
+        self.name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        self.file, self.source = file, source
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name != self.name:
+            return None
+        return importlib.util.spec_from_file_location(
+            name, self.file, loader=_Loader(self.name, self.file, self.source)
+        )
+
+
+def passes(file: Path, source: str, tests: Sequence[str], limit_s: float | None = None) -> bool:
+    """Whether the tests pass, within the limit, with another text for a file; in a forked process."""
+    child = os.fork()
+    if not child:
+        import pytest
+
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 1)
+        os.dup2(silence, 2)
+        for name in [name for name in sys.modules if name.split(".")[0] == "bundle"]:
+            del sys.modules[name]  # loaded to write figures, with the text as it is
+        sys.meta_path.insert(0, _Finder(file, source))  # type: ignore[arg-type]
+        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", *tests])) != 0)
+    ends = time.monotonic() + (limit_s or float("inf"))
+    while True:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return status == 0
+        if time.monotonic() > ends:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return False
+        time.sleep(0.02)
+
+
+def mutate(file: Path, tests: Sequence[str]) -> dict[str, Any]:
+    """Try all mutants of a file.
+
+    Returns:
+        mutants, killed, survivors ("<line>: <change>"), seconds of all of them.
+
+    Raises:
+        ValueError: the tests fail without any change.
+    """
+    source = file.read_text(encoding="utf-8")
+    began = time.monotonic()
+    if not passes(file, source, tests):
+        raise ValueError(f"{' '.join(tests)} fail with {file.name} as it is; mend that first")
+    limit = PATIENCE * (time.monotonic() - began)
+    began, survivors, every = time.monotonic(), [], list(mutants(source))
+    for number, mutant in enumerate(every, 1):
+        if passes(file, mutant.source, tests, limit):
+            survivors.append(f"{mutant.line}: {mutant.change}")
+            print(f"  survived: {file.name}:{survivors[-1]}", flush=True)
+        left = (len(every) - number) * (time.monotonic() - began) / number
+        if number % 10 == 0 or number == len(every):
+            print(f"[{number}/{len(every)}] {file.name}, about {left / 60:.1f} min left", flush=True)
+    return {
+        "mutants": len(every),
+        "killed": len(every) - len(survivors),
+        "survivors": survivors,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    package = ROOT / "bundle" / "self_cleansing"
+    every = [file for name in FOLDERS for file in sorted((package / name).glob("*.py")) if file.name != "__init__.py"]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=Path, nargs="+", default=every, help="sources (default: filter and cleanser)")
+    parser.add_argument("--tests", nargs="+", help="what to run (default: the tests of the source's folder)")
+    parser.add_argument("--output", type=Path, help="JSON file of the figures (default docs/results/reliability.json)")
+    options = parser.parse_args(arguments)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.chdir(ROOT)
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    try:
+        for file in (one.resolve() for one in options.files):
+            tests = options.tests or FOLDERS[file.parent.name]
+            found = mutate(file, tests) | {"tests": list(tests)}
+            add_figures(str(file.relative_to(ROOT)), found, options.output)
+            print(f"{file.name}: {found['killed']} of {found['mutants']} mutants killed", flush=True)
+    except (ValueError, OSError) as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+
+
+def add_figures(name: str, found: dict[str, Any], output: Path | None) -> None:
+    """Put the figures of one file beside those of the others."""
+    from result_file import RELIABILITY, read_json, write_figures  # not before the forks: it loads the package
+
+    path = output or RELIABILITY
+    earlier = read_json(path).get("mutants", {}) if path.is_file() else {}
+    files = earlier.get("files", {}) | {name: found}
+    totals = {key: sum(one[key] for one in files.values()) for key in ("mutants", "killed")}
+    write_figures(path, "mutants", {**totals, "files": files})
+
+
+if __name__ == "__main__":
+    main()
