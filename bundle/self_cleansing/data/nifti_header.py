@@ -32,7 +32,7 @@ def check_nifti(path: str | os.PathLike[str]) -> None:
             f"{path} is in colour ({', '.join(kind.names)} per voxel); convert it to one gray value per voxel"
         )
     if kind.kind == "c":
-        raise ValueError(f"{path} holds complex numbers ({kind}); convert it to one real value per voxel, the magnitude")
+        raise ValueError(f"{path} holds complex numbers ({kind}); convert it to one real value per voxel")
     if affine is not None and not (np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 0):
         raise ValueError(f"{path} has no usable affine (two of its axes fall together, or it is not finite); repair it")
     packed = os.fspath(path).lower().endswith(".gz")

@@ -21,9 +21,9 @@ from ..data.nifti_header import check_nifti
 class CheckCased(MapTransform):
     """Refuse a case that cannot be trained on; the data pass unchanged.
 
-    The files must keep the rules of `check_nifti`. The image must have the channels that the network takes, be finite and
-    not constant, and the label must have the image's spatial shape and affine; a plain tensor (no metadata) is spared
-    the affine.
+    The files must keep the rules of `check_nifti`. The image must have the channels that the network takes, be finite
+    and not constant, and the label must have the image's spatial shape and affine; a plain tensor (no metadata) is
+    spared the affine.
 
     Args:
         image_key: MetaTensor (C, H, W) or (C, H, W, D), float.
