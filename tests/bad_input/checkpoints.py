@@ -283,8 +283,8 @@ ROWS = [
         "size that cannot be halved, evaluated",
         nothing,
         EVALUATE.replace("network_size 32", "network_size 30"),
-        "error: network_size must be a positive multiple of 8, because the network halves it three "
-        "times, got 30; correct it in the config or on the command line",
+        "error: network_size must be a positive multiple of 8, which the network halves three times, got 30; use the "
+        "network_size of the training",
     ),
     row(
         "unknown part, evaluated",

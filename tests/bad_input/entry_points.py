@@ -19,7 +19,8 @@ from running import load_script
 
 BUNDLE = {"run": monai.bundle.run}
 HINT = "(set SELF_CLEANSING_TRACEBACK=1 for the traceback)"
-_OF_MONAI = ("parsing config_file", "NvImgCodec")  # warned at every start, whatever the input
+# Warned at every start, whatever the input; and while a file is read that is refused right after.
+_OF_MONAI = ("parsing config_file", "NvImgCodec", "Casting complex values")
 _PROGRESS = re.compile(r"[\w ]+: +\d+%\|.*?\]")  # a bar; Python may write on behind it
 
 

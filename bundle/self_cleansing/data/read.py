@@ -70,11 +70,11 @@ def clear_error(exception: Exception, item: Mapping[str, object] | None = None) 
     root = exception
     while str(root).startswith("applying transform") and isinstance(root.__cause__, Exception):
         root = root.__cause__
-    if not isinstance(root, MemoryError):
-        for path in ((item or {}).get(key) for key in ("image", "label", "clean_label")):
-            try:
-                if isinstance(path, str | os.PathLike):
-                    read_file(path)
-            except (ValueError, FileNotFoundError) as unreadable:
-                return unreadable
+    read = check_nifti if isinstance(root, MemoryError) else read_file  # a header may ask for more than there is
+    for path in ((item or {}).get(key) for key in ("image", "label", "clean_label")):
+        try:
+            if isinstance(path, str | os.PathLike):
+                read(path)
+        except (ValueError, FileNotFoundError) as unreadable:
+            return unreadable
     return root
