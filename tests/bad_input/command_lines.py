@@ -421,7 +421,7 @@ ROWS = [
     Row(
         "phantom: taken folder",
         nothing,
-        PHANTOM.replace("out", "data"),
+        PHANTOM.replace("{w}/out", "{w}/data"),
         "make_phantom.py: output_dir {w}/data exists and is not empty; give a new folder, or remove this one",
     ),
     Row(

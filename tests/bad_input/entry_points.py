@@ -21,7 +21,7 @@ BUNDLE = {"run": monai.bundle.run}
 HINT = "(set SELF_CLEANSING_TRACEBACK=1 for the traceback)"
 # Warned at every start, whatever the input; and while a file is read that is refused right after.
 _OF_MONAI = ("parsing config_file", "NvImgCodec", "Casting complex values")
-_PROGRESS = re.compile(r"[\w ]+: +\d+%\|.*?\]")  # a bar; Python may write on behind it
+_PROGRESS = re.compile(r"([\w ]+: *)? *\d+%\|.*?\]")  # a bar; Python may write on behind it
 
 
 @cache
