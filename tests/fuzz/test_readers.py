@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
 from dicom.generated import write_series
 from fuzz.strategies import damaged
 from hypothesis import given
@@ -21,6 +22,9 @@ from bundle.self_cleansing.data import check_image, find_cases, label_names, rea
 from bundle.self_cleansing.dicom import find_series
 from bundle.self_cleansing.dicom.headers import read_header
 from bundle.self_cleansing.dicom.reader import series_values
+
+# Pillow's file is left to the garbage collector by MONAI where a picture ends too early.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 
 NAMES = {1: "ring", 2: "core"}
 VALUES = np.arange(6 * 5 * 2).reshape(6, 5, 2) % 3
