@@ -62,7 +62,10 @@ def _read(run: Path) -> dict[str, Any]:
             f"run {run} has no {EVALUATION}; evaluate it first: python -m monai.bundle run evaluating "
             "with configs/evaluate.yaml as the last config file and --output_dir of the run"
         )
-    return read_json(run / EVALUATION)
+    evaluation = read_json(run / EVALUATION)
+    if missing := [key for key in (*COMPARABLE, "results") if key not in evaluation]:
+        raise ValueError(f"{run / EVALUATION} lacks {', '.join(missing)}; evaluate the run again")
+    return evaluation
 
 
 def _markdown(runs: Mapping[str, list[tuple[str, dict]]], reference: Mapping[str, Any]) -> str:

@@ -34,11 +34,15 @@ from export_configs import bundle_configs, check_run  # noqa: E402
 from export_models import save_models  # noqa: E402
 from model_card import bundle_metadata, draw_curves, read_card, write_card  # noqa: E402
 
-from bundle.self_cleansing.checkpoint_file import load_checkpoint_file  # noqa: E402
 from bundle.self_cleansing.data.json_file import read_json, write_json  # noqa: E402
 from bundle.self_cleansing.data.whole_file import whole_file, write_text  # noqa: E402
+from bundle.self_cleansing.weights import load_weights  # noqa: E402
 
 MODELS = {"best": ("B", "models/model_best.pt"), "last": ("L", "models/model_last.pt")}
+NEEDED = {
+    "run.json": ("settings", "versions", "device"),
+    "evaluation.json": ("part", "cases", "slices", "classes", "results"),
+}
 UNSEEN_PARTS = ("test", "holdout")
 LARGE_FILE = 25 * 2**20  # bytes; the zoo keeps larger ones elsewhere and lists them
 LARGE_FILES = "large_files.yml"
@@ -120,25 +124,27 @@ def _of_the_run(run_dir: Path, name: str) -> dict[str, Any]:
     if not (run_dir / name).is_file():
         remedy = "evaluate it with configs/evaluate.yaml first" if name == "evaluation.json" else "let it finish first"
         raise FileNotFoundError(f"run {run_dir} has no {name}; {remedy}")
-    return read_json(run_dir / name)
+    content = read_json(run_dir / name)
+    if missing := [key for key in NEEDED[name] if key not in content]:
+        raise ValueError(f"{run_dir / name} lacks {', '.join(missing)}; restore it, or make it again")
+    return content
 
 
 def _network(inference: Mapping[str, Any], weights: Path) -> torch.nn.Module:
-    if not weights.is_file():
-        raise FileNotFoundError(f"{weights} does not exist; let the training finish first")
     network = ConfigParser(dict(inference)).get_parsed_content("network_def")
-    try:
-        network.load_state_dict(load_checkpoint_file(weights))
-    except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ValueError(f"{weights} does not hold weights of the configs' network ({reason})") from error
+    load_weights(network, weights, "let the training finish, and name the config files it was trained with")
     return network.eval()
 
 
 def _history(path: Path) -> list[dict[str, float]]:
     """Rows of history.csv, each with the columns that epoch has."""
-    with open(path, newline="", encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; restore it, or name another run")
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    except (TypeError, ValueError, csv.Error) as error:
+        raise ValueError(f"{path} is damaged ({error}); restore it, or name another run") from error
 
 
 def _best_epoch(rows: Sequence[Mapping[str, float]], settings: Mapping[str, Any]) -> int | None:

@@ -55,8 +55,12 @@ def open_audit(audit: Path, dataset_dir: Path) -> FinishedAudit:
         FileNotFoundError: if the audit is not finished.
         ValueError: if the data lack a case of the audit.
     """
-    plan = read_json(audit / "plan.json")
-    found = read_json(audit / "labels.json")
+    plan, found = read_json(audit / "plan.json"), read_json(audit / "labels.json")
+    needed = {"training": plan, "training_config": plan, "cases": found, "labels": found, "classes": found}
+    if lacking := [key for key, content in needed.items() if key not in content]:
+        raise ValueError(
+            f"{audit} is no finished audit (its plan or findings lack {', '.join(lacking)}); name the folder of one"
+        )
     by_name = {case["case"]: case for case in find_cases(dataset_dir)}
     missing = [case["case"] for case in found["cases"] if case["case"] not in by_name]
     if missing:

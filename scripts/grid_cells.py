@@ -146,7 +146,7 @@ def read_grid(path: Path, dataset_dirs: Mapping[str, Path] | None = None) -> lis
         names = [_list(block.get(key), f"{key} of {place}") for key in BLOCK_KEYS]
         for dataset, noise, method, seed in product(*names):
             for key, name in (("datasets", dataset), ("noise", noise)):
-                if name not in tables[key]:
+                if not isinstance(name, str) or name not in tables[key]:
                     raise ValueError(f"{key} of {place} names {name!r}, which the grid does not define; define it")
             if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
                 raise ValueError(f"seeds of {place} must be whole numbers from 0 on, got {seed!r}")
@@ -166,6 +166,12 @@ def _cell(
     data, level, how = tables["datasets"][dataset], tables["noise"][noise], tables["methods"].get(method, {})
     if "dataset_dir" not in data:
         raise ValueError(f"data set {dataset} has no dataset_dir; say where it is")
+    if not isinstance(data["dataset_dir"], str):
+        raise ValueError(f"dataset_dir of data set {dataset} must be a path, got {data['dataset_dir']!r}; quote it")
+    given = {
+        **_mapping(data.get("overrides") or {}, f"overrides of data set {dataset}"),
+        **_mapping(how.get("overrides") or {}, f"overrides of method {method}"),
+    }
     if level and "recipe" not in level:
         raise ValueError(f"noise {noise} has no recipe; name a file of configs/noise without its extension")
     folder = dataset_dirs[dataset].resolve() if dataset in dataset_dirs else ROOT / data["dataset_dir"]
@@ -179,7 +185,7 @@ def _cell(
         dataset_dir=folder,
         preset=data.get("preset") or "",
         config_files=("configs/train.yaml", *(f"configs/{axis}/{name}.yaml" for axis, name in overlays if name)),
-        overrides={**(data.get("overrides") or {}), **(how.get("overrides") or {})},
+        overrides=given,
         recipe=f"configs/noise/{level['recipe']}.yaml" if level else None,
         noise_options={key: value for key, value in level.items() if key != "recipe"},
     )
@@ -188,7 +194,7 @@ def _cell(
 def _load(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid YAML ({' '.join(str(error).split())}); correct it") from error
 
 

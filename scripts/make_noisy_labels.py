@@ -89,7 +89,7 @@ def read_recipe(path: Path, **overrides: object) -> NoiseSpec:
         if not isinstance(recipe, dict) or not {"name", "alpha"} <= set(recipe) <= set(known):
             raise ValueError(f"a recipe holds name, alpha and what else it needs of {', '.join(known)}, got {recipe!r}")
         return NoiseSpec(**recipe | {key: value for key, value in overrides.items() if value is not None})
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"recipe {path} is not valid YAML ({' '.join(str(error).split())}); correct it") from error
     except (ValueError, TypeError) as error:
         raise type(error)(f"recipe {path}: {error}") from error

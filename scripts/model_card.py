@@ -42,7 +42,12 @@ def read_card(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"card {path} does not exist; docs/cards has examples to copy")
-    card = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    try:
+        card = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"card {path} is not valid YAML ({' '.join(str(error).split())}); correct it") from error
+    if not isinstance(card, dict):
+        raise ValueError(f"card {path} must hold fields like `name: ...`, got a {type(card).__name__}; see docs/cards")
     missing = [field for field in REQUIRED if not card.get(field)]
     if missing:
         raise ValueError(f"card {path} lacks {', '.join(missing)}; docs/cards has examples of every field")

@@ -190,12 +190,16 @@ def describe(folder: Path, name: str, class_name: str, entries: Sequence[Mapping
 def liver_ct_slices(source: Path, folder: Path, name: str, seed: int) -> None:
     """Copy the slices byte by byte and divide them by patient, 70 / 10 / 20 %."""
     index = source / "index.csv"
+    if not index.is_file():
+        raise FileNotFoundError(f"{index} does not exist; download the data set again")
     with open(index, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if not rows or not {"id", "patient"} <= set(rows[0]):
         raise ValueError(
             f"{index} must list slices under the columns id and patient, got {rows[:1]}; download it again"
         )
+    if astray := [row["id"] for row in rows if row["id"] != Path(row["id"]).name]:
+        raise ValueError(f"{index} must name files of its own folders, got the id {astray[0]!r}; download it again")
     for kind, target in (("images", "images"), ("masks", "labels")):
         (folder / target).mkdir()
         for row in rows:

@@ -58,6 +58,11 @@ def load_checkpoint_file(path: str | os.PathLike[str]) -> Any:
         ) from error
 
 
+def brief(error: ValueError) -> str:
+    """What `load_checkpoint_file` objected to, in a few words."""
+    return "its checksums are wrong" if error.__cause__ is None else type(error.__cause__).__name__
+
+
 def save_checkpoint_file(content: Any, path: str | os.PathLike[str]) -> None:
     """Write `content` with torch.save, whole or not at all.
 

@@ -23,7 +23,7 @@ class WriteError(OSError):
         )
 
 
-_FOR_USERS = (ValueError, TypeError, RuntimeError, FileNotFoundError, FileExistsError, NotADirectoryError, WriteError)
+_FOR_USERS = (ValueError, TypeError, RuntimeError, OSError)
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory")  # as PyTorch says it
 
 
@@ -31,17 +31,16 @@ def user_error(error: BaseException | None) -> BaseException | None:
     """Return the error in a chain of causes that this package raised for its user, None if there is none.
 
     An error counts if it was raised (not merely passed on) by a file of this package and is of a kind that carries a
-    sentence. The deepest one wins.
+    sentence. The outermost one wins: it says most, and may name the file that an inner one does not know.
     """
-    found = None
     for one in causes(error):
         frames = one.__traceback__
         while frames is not None and frames.tb_next is not None:
             frames = frames.tb_next
         raised_here = frames is not None and frames.tb_frame.f_code.co_filename.startswith(_PACKAGE)
         if raised_here and isinstance(one, _FOR_USERS):
-            found = one
-    return found
+            return one
+    return None
 
 
 def lost_process(error: BaseException | None) -> bool:
@@ -60,7 +59,8 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         yield error
-        error = error.__cause__ or error.__context__
+        hidden = error.__suppress_context__  # raised "from None": its context is not for the user
+        error = error.__cause__ or (None if hidden else error.__context__)
 
 
 def explain_errors() -> None:

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .checkpoint_file import load_checkpoint_file
 from .data import clean_items, write_json
 from .data.whole_file import whole_file, write_text
+from .handlers.checkpoint import read_checkpoint
 from .inferers import LocalisingPatchInferer
 from .metrics.dice import EMPTY_RULE, DiceTable, dice_counts
 from .transforms import clear_error, label_center
+from .weights import load_weights
 
 logger = logging.getLogger(__name__)
 
@@ -133,13 +134,8 @@ class Evaluation:
         networks = {}
         for name, file in self.models.items():
             network = copy.deepcopy(self.network)
-            try:
-                network.load_state_dict(load_checkpoint_file(self.output_dir / file))
-            except Exception as error:
-                raise ValueError(
-                    f"{self.output_dir / file} does not hold weights of this network "
-                    f"({' '.join(str(error).split())[:160]}); evaluate with the config files the run was trained with"
-                ) from error
+            remedy = "evaluate with the config files the run was trained with"
+            load_weights(network, self.output_dir / file, remedy)
             networks[name] = network.to(self.device).eval()
         return networks
 
@@ -147,8 +143,7 @@ class Evaluation:
         """Refuse to evaluate at another size than the run was trained at: it would work, and score too low."""
         if not (self.output_dir / CHECKPOINT).is_file():
             return
-        state = load_checkpoint_file(self.output_dir / CHECKPOINT)
-        trained = state.get("settings", {})
+        trained = read_checkpoint(self.output_dir / CHECKPOINT)["settings"]
         for key in ("patch_size", "network_size"):
             present = getattr(self.inferer, key)
             if key in trained and trained[key] != present:

@@ -95,6 +95,14 @@ class DisplacementFilter:
     seed: int = 0
     renews: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        try:  # on one sample without a label: better before a training than in its midst
+            displacement_filter(*np.zeros((4, 1, 1), dtype=np.int64), unit=self.unit, seed=self.seed, **self.options)
+        except TypeError as error:
+            raise ValueError(
+                f"options of the label filter are its keyword arguments, got {self.options} ({error})"
+            ) from None
+
     def __call__(self, found: Sweep, bank: LabelBank) -> Filtered:
         areas = (area.numpy() for area in found.manual_areas)
         manual = displacement_filter(*areas, unit=self.unit, seed=self.seed, **self.options)

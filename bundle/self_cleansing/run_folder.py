@@ -41,6 +41,15 @@ def claim_output_dir(output_dir: str | os.PathLike[str], resume: bool = False) -
     from_first(lambda: _check_output_dir(Path(output_dir), resume))
 
 
+def check_not_a_file(output_dir: str | os.PathLike[str]) -> None:
+    """Raise NotADirectoryError if a file stands where the folder, or one above it, is to be."""
+    folder = Path(os.path.abspath(output_dir))
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if not there.is_dir():
+        what = "is a file" if there == folder else f"cannot be made: {there} is a file"
+        raise NotADirectoryError(f"output_dir {folder} {what}; give a folder with --output_dir")
+
+
 def next_run_folder(parent: str | os.PathLike[str]) -> str:
     """Name a folder for a run that is given none: the first of <parent>/run_001, run_002, ... that does not exist.
 
@@ -53,8 +62,7 @@ def next_run_folder(parent: str | os.PathLike[str]) -> str:
 
 
 def _check_output_dir(folder: Path, resume: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"output_dir {folder} is a file; give a folder with --output_dir")
+    check_not_a_file(folder)
     if resume:
         if not (folder / CHECKPOINT).is_file():
             raise FileNotFoundError(
@@ -95,14 +103,16 @@ def write_run_record(path: str | os.PathLike[str], device: Any = "cpu", **settin
         "device": _device_name(torch.device(device)),
     }
     if Path(path).is_file():
-        earlier = read_json(path)
+        found = read_json(path)
+        parts = {part: found.get(part) for part in ("settings", "versions")}
+        earlier = {part: known if isinstance(known, dict) else {} for part, known in parts.items()}
         differing = sorted(
             name
-            for part in ("settings", "versions")
-            for name in {**record[part], **earlier.get(part, {})}
-            if record[part].get(name) != earlier.get(part, {}).get(name)
+            for part in earlier
+            for name in {**record[part], **earlier[part]}
+            if record[part].get(name) != earlier[part].get(name)
         )
-        if record["device"] != earlier.get("device"):
+        if record["device"] != found.get("device"):
             differing.append("device")
         if differing:
             logger.warning("%s is replaced; it differs from the earlier record in %s", path, ", ".join(differing))

@@ -132,6 +132,16 @@ class SliceBank(Dataset):
         return {"image": self.images[index], "label": self.labels[index]}
 
 
+def check_marked(dataset: SliceBank) -> None:
+    """Raise ValueError if no label of a bank marks anything: there is nothing to learn from it."""
+    if not dataset.labels.any():
+        raise ValueError(
+            f"the labels of all {len(dataset)} slices ({', '.join(dataset.cases[:2])}, ...) mark nothing at all, "
+            f"so there "
+            "is nothing to learn; check the label files and the classes"
+        )
+
+
 def preprocessed(data: Iterable[Mapping[str, Any]], preprocessing: Callable[[Any], Any]) -> Iterator[dict[str, Tensor]]:
     """Yield the slices of one case after the other: image float32, label and clean_label uint8, (D, channels, H, W).
 

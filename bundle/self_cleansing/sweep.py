@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from monai.networks.utils import eval_mode
@@ -40,6 +40,15 @@ class Cleanser:
     mu: float = 0.7
     min_fraction: float = 0.1
     narrow_features: bool = False
+
+    def __post_init__(self) -> None:
+        if self.variant not in get_args(Variant):
+            raise ValueError(f"variant must be one of {', '.join(get_args(Variant))}, got {self.variant!r}")
+        for name in ("sigma", "mu"):
+            if not -1 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [-1, 1], the range of a cosine, got {getattr(self, name)!r}")
+        if not 0 <= self.min_fraction <= 1:
+            raise ValueError(f"min_fraction must be in [0, 1], got {self.min_fraction!r}")
 
     def check(self, height: int, width: int) -> None:
         """Raise ValueError unless slices of this size can be cleansed: better before a training than in its midst."""

@@ -43,8 +43,14 @@ def waiting_cases(studies: str | os.PathLike[str]) -> list[tuple[str, dict[str, 
     path = Path(studies) / DATASTORE
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; start the review server with these studies once")
-    objects = read_json(path)["objects"]
-    waiting = {name: entry["image"]["info"] for name, entry in objects.items() if "final" not in entry["labels"]}
+    record = read_json(path)
+    try:
+        objects = record["objects"]
+        waiting = {name: entry["image"]["info"] for name, entry in objects.items() if "final" not in entry["labels"]}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is no record of MONAI Label ({error!r}); restore it, or start the review server once more"
+        ) from error
     order = sorted(waiting, key=lambda name: place_in_queue(name, waiting[name]))
     scored = [(name, waiting[name][SCORE]) for name in order if SCORE in waiting[name]]
     if not scored:
@@ -76,7 +82,9 @@ def draw_queue(studies: str | os.PathLike[str], target: str | os.PathLike[str], 
 
 def _plane(folder: Path, name: str, number: int) -> np.ndarray:
     """One slice, along the last axis, of the file of this name in a folder: float (H, W)."""
-    file = next(file for file in (folder / f"{name}.nii.gz", folder / f"{name}.nii") if file.is_file())
+    file = next((file for file in (folder / f"{name}.nii.gz", folder / f"{name}.nii") if file.is_file()), None)
+    if file is None:
+        raise FileNotFoundError(f"{folder} holds no image of case {name}; restore it, or prepare the review again")
     volume = np.asarray(nib.load(file).dataobj, dtype=np.float32)  # type: ignore[attr-defined]
     return np.atleast_3d(volume)[..., number]
 
@@ -87,6 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output_file", required=True, help="PNG to write")
     parser.add_argument("--count", type=int, default=3, help="how many cases (default 3)")
     options = parser.parse_args(arguments)
+    if options.count < 1:
+        parser.error(f"--count must be at least 1, got {options.count}")
     try:
         draw_queue(options.studies, options.output_file, options.count)
     except (OSError, ValueError) as error:

@@ -193,7 +193,7 @@ def test_the_folder_of_an_audit_is_never_taken_by_another(options, sentence, aud
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"folds": 1}, "folds must be at least 2, got 1"),
+        ({"folds": 1}, "folds must be a whole number from 2 on, got 1"),
         ({"folds": 9}, "9 folds need as many patients, the data have 5"),
         ({"parts": ["training"]}, "part must be one of train, validation, test, holdout, got 'training'"),
         ({"parts": ["holdout"]}, "no case of .* is in part holdout"),
@@ -201,7 +201,7 @@ def test_the_folder_of_an_audit_is_never_taken_by_another(options, sentence, aud
         ({"settings": {"max_epoch": 3}}, "settings names 'max_epoch', which the training config does not have"),
         ({"settings": {**SETTINGS, "class_names": ["heart"]}}, "declares the classes RV, Myo, LV, the training heart"),
         ({"settings": "max_epochs=3"}, "settings must be a mapping"),
-        ({"copies": 0}, "copies must be at least 1, got 0"),
+        ({"copies": 0}, "copies must be a whole number from 1 on, got 0"),
         ({"resume": True}, "nothing to resume"),
     ],
 )

@@ -16,23 +16,28 @@ from monai.utils import ensure_tuple
 from numpy.typing import NDArray
 
 from ..data import find_cases, training_items, write_json
+from ..data.cases import check_classes
 from ..data.whole_file import whole_file
 from ..distributed import world_size
 from ..label_bank import pack_bits, packed_width
 from ..run_folder import write_run_record
+from ..settings import check_settings
 from ..slice_bank import SliceBank
 from .findings import Findings
 from .fold_evidence import FoldEvidence, fold_evidence, proposals
 from .fold_training import FoldTraining, predict
 from .folds import patient_folds
 from .gather import gather_findings
-from .plan import PLACES, PLAN, audited_cases, check_classes, check_output_dir, check_plan, make_plan
+from .plan import PLACES, PLAN, audited_cases, check_output_dir, check_plan, make_plan
 from .results import AuditedData, write_results
 from .trust import judge
 
 logger = logging.getLogger(__name__)
 
 PATIENTS, EVIDENCE, PROBS = "patients.json", "evidence.npz", "probs.npy"
+OTHER_CLASSES = (  # remedy
+    "choose the training config of these data, or add class_names to the settings: {{'class_names': {0!r}}}"
+)
 CHUNK = 256  # samples whose proposals are made at a time
 
 
@@ -78,8 +83,7 @@ class LabelAudit:
         seed: int = 0,
         resume: bool = False,
     ) -> None:
-        if copies < 1:
-            raise ValueError(f"copies must be at least 1, got {copies}: labels are compared with damaged ones")
+        check_settings(folds=folds, copies=copies, seed=seed)
         if not isinstance(settings or {}, Mapping):
             raise ValueError(f"settings must be a mapping like {{'max_epochs': 50}}, got {settings!r}")
         self.dataset_dir = Path(os.path.abspath(os.path.expanduser(dataset_dir)))
@@ -100,7 +104,7 @@ class LabelAudit:
         cases = audited_cases(self.dataset_dir, self.parts, self.split_file)
         folds = patient_folds([case["patient"] for case in cases], self.folds, self.seed)
         parser = self.training.parser()
-        check_classes(self.dataset_dir, parser.get_parsed_content("class_names"))
+        check_classes(self.dataset_dir, parser.get_parsed_content("class_names"), OTHER_CLASSES)
         check_output_dir(self.output_dir, self.dataset_dir, self.resume)
         dataset = SliceBank(
             training_items(cases),

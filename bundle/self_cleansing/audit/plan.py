@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data import PARTS, find_cases, label_names, read_json, split_cases
+from ..data import PARTS, find_cases, read_json, split_cases
 from ..data.cases import check_one_label_each
 from ..label_bank import content_hash
+from ..run_folder import check_not_a_file
 from ..slice_bank import SliceBank
 
 PLAN = "plan.json"
@@ -43,24 +44,13 @@ def audited_cases(
     return cases
 
 
-def check_classes(dataset_dir: Path, class_names: Sequence[str]) -> None:
-    """Raise ValueError unless the training knows as many classes as the data set declares."""
-    declared = list(label_names(dataset_dir).values())
-    if len(declared) != len(class_names):
-        raise ValueError(
-            f"{dataset_dir} declares the classes {', '.join(declared)}, the training {', '.join(class_names)}; choose "
-            f"the training config of these data, or add class_names to the settings: {{'class_names': {declared!r}}}"
-        )
-
-
 def check_output_dir(output_dir: Path, dataset_dir: Path, resume: bool) -> None:
     """Refuse a folder that is taken, lies in the data, or, to resume, holds no audit.
 
     Raises:
         NotADirectoryError, FileExistsError, FileNotFoundError, ValueError: each with what to do instead.
     """
-    if output_dir.exists() and not output_dir.is_dir():
-        raise NotADirectoryError(f"output_dir {output_dir} is a file; give a folder with --output_dir")
+    check_not_a_file(output_dir)
     if output_dir.is_relative_to(dataset_dir):
         raise ValueError(
             f"output_dir {output_dir} lies in the data {dataset_dir}, where the proposed labels would be taken for "

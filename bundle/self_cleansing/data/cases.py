@@ -68,6 +68,16 @@ def label_names(dataset_dir: str | os.PathLike) -> dict[int, str]:
     return msd_label_names(root) if (root / DATASET_JSON).is_file() else dict(ACDC_LABEL_NAMES)
 
 
+def check_classes(dataset_dir: str | os.PathLike, class_names: Sequence[str], remedy: str) -> None:
+    """Raise ValueError unless a training knows as many classes as the data set declares; `remedy` ends the sentence."""
+    declared = list(label_names(dataset_dir).values())
+    if len(declared) != len(class_names):
+        raise ValueError(
+            f"{dataset_dir} declares the classes {', '.join(declared)}, the training {', '.join(class_names)}; "
+            f"{remedy.format(declared)}"
+        )
+
+
 def training_items(cases: list[dict]) -> list[dict]:
     """Cases as training may see them: image, label, case and patient only, so no clean label can be opened.
 

@@ -23,13 +23,13 @@ def check_image(image: np.ndarray, path: str | os.PathLike, channels: int | None
     Raises:
         ValueError: if the image has another number of channels, no pixel, a NaN or infinite value, or one value only.
     """
+    if image.size == 0:
+        raise ValueError(f"image {path} has no pixels (shape {image.shape}); take it out of the data set")
     if channels is not None and len(image) != channels:
         raise ValueError(
             f"image {path} has {len(image)} channels, this network takes {channels}; "
             "convert a colour picture to gray, or split a series of volumes (4-D) into one file each"
         )
-    if image.size == 0:
-        raise ValueError(f"image {path} has no pixels (shape {image.shape}); take it out of the data set")
     low, high = image.min(), image.max()  # NaN and infinity reach one of them
     if not (np.isfinite(low) and np.isfinite(high)):
         bad = int(image.size - np.isfinite(image).sum())

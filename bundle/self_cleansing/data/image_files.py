@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import cast
 
 import nibabel as nib
-import numpy as np
 
-from .read import check_gray
+from .nifti_header import check_nifti
+from .read import read_file
 
 EXTENSIONS = (".nii", ".nii.gz")
 NOT_IMAGES = ("_gt", "_4d")  # ACDC: labels, and the whole cine
@@ -56,28 +56,27 @@ def image_files(path: str | os.PathLike[str]) -> list[dict[str, str]]:
 
 
 def check_header(file: Path) -> None:
-    """Raise ValueError unless the header promises one gray volume or slice; pixels are not read.
+    """Raise ValueError unless the header promises one gray volume or slice.
 
-    Files that are no NIfTI by name are left to MONAI's readers.
+    A file that is no NIfTI by name is read once by MONAI's readers, to hear now what they have to say.
     """
     if _stem(file.name) is None:
+        read_file(file)
         return
     try:
         image = cast(nib.Nifti1Image, nib.load(file))
-        shape, affine = image.header.get_data_shape(), image.affine
+        shape = image.header.get_data_shape()
     except Exception as error:  # nibabel raises what it likes
         raise ValueError(
             f"{file} cannot be read: it is damaged or no NIfTI ({' '.join(str(error).split())[:120]}); "
             "copy it again from its source or take it out of the folder"
         ) from error
-    check_gray(file)
+    check_nifti(file)
     if len(shape) < 2 or any(size > 1 for size in shape[3:]):
         raise ValueError(
             f"{file} has shape {'x'.join(map(str, shape))}, one volume (3-D) or slice (2-D) is needed; "
             "split a series of volumes into one file each"
         )
-    if not (np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 0):
-        raise ValueError(f"{file} has no usable affine (two of its axes fall together, or it is not finite); repair it")
 
 
 def _stem(name: str) -> str | None:

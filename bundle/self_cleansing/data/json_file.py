@@ -27,11 +27,13 @@ def read_json(path: str | os.PathLike) -> dict:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; check the path")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors begin with a mark
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not valid JSON (line {error.lineno}: {error.msg}); correct that line") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not valid JSON (byte {error.start} is not UTF-8); save it as UTF-8") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise ValueError(f"{path} is not valid JSON ({error}); restore the file") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object {{...}}, got a {type(content).__name__}")
     return content

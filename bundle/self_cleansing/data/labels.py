@@ -34,18 +34,24 @@ def class_names(label_names: Labels) -> dict[int, str]:
         int label value -> name, ascending: the order of the channels everywhere.
 
     Raises:
-        ValueError: if no foreground class is left, or a label value is not a positive whole number.
+        ValueError: if no foreground class is left, a label value is not a positive whole number, or two classes have
+            one value or one name.
     """
     if not isinstance(label_names, Mapping):
         if isinstance(label_names, str):
             raise ValueError(f"label_names must be a mapping or a list of names, got the text {label_names!r}")
         label_names = dict(enumerate(label_names, start=1))
-    names = {}
+    names: dict[int, str] = {}
     for value, name in label_names.items():
         if not str(value).isdecimal():
             raise ValueError(f"a label value must be a whole number >= 0, got {value!r} for class {name!r}")
+        if int(value) in names:
+            raise ValueError(f"label value {int(value)} is declared twice, as {names[int(value)]} and {name}; keep one")
         names[int(value)] = str(name)
     names.pop(0, None)
+    for name in names.values():
+        if list(names.values()).count(name) > 1:
+            raise ValueError(f"two classes are called {name}; give each its own name")
     if not names:
         raise ValueError('no foreground class is declared; declare at least one, for example {"1": "liver"}')
     return dict(sorted(names.items()))

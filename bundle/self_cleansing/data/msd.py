@@ -51,7 +51,7 @@ def msd_cases(dataset_dir: str | os.PathLike) -> list[dict]:
         )
     cases: dict[str, dict] = {}
     for section, part in PREDEFINED_PARTS.items():
-        for entry in description.get(section) or []:
+        for entry in _entries(root, description, section):
             if section == "test" and not (isinstance(entry, dict) and entry.get("label")):
                 continue
             case = _case(root, section, entry)
@@ -69,12 +69,12 @@ def msd_labels(dataset_dir: str | os.PathLike) -> dict[str, Path]:
     """Label files that <dataset_dir>/dataset.json names, by case. Unlike in `msd_cases` the images may be absent.
 
     Raises:
-        ValueError: if dataset.json is no JSON or names a label outside its folder.
+        ValueError: if dataset.json is malformed or names a label outside its folder.
         FileNotFoundError: if there is no dataset.json, or a label is missing.
     """
     root = Path(os.path.abspath(dataset_dir))
     description = read_json(root / DATASET_JSON)
-    entries = [entry for section in PREDEFINED_PARTS for entry in description.get(section) or []]
+    entries = [entry for section in PREDEFINED_PARTS for entry in _entries(root, description, section)]
     labelled = [entry for entry in entries if isinstance(entry, dict) and entry.get("label") and entry.get("image")]
     return {
         str(entry.get("case") or case_name(entry["image"])): Path(_inside(root, entry["label"], "label"))
@@ -98,15 +98,25 @@ def msd_label_names(dataset_dir: str | os.PathLike) -> dict[int, str]:
     labels = read_json(path).get("labels")
     if not isinstance(labels, dict):
         raise ValueError(f'{path} must declare "labels" like {{"0": "background", "1": "liver"}}, got {labels!r:.80}')
-    if not all(str(value).isdecimal() for value in labels):  # nnU-Net's way round
+    is_name = [isinstance(name, str) and not name.isdecimal() for name in labels.values()]
+    if not all(str(value).isdecimal() for value in labels) and not any(is_name):  # nnU-Net's way round
         names = list(labels)
         labels = dict(zip(map(str, labels.values()), names, strict=True))
         if len(labels) < len(names):
             raise ValueError(f'{path} gives two classes under "labels" the same value; give each its own')
     try:
+        if odd := [name for name in labels.values() if not isinstance(name, str) or not name]:
+            raise ValueError(f"the name of a class must be text, got {odd[0]!r:.40}")
         return class_names(labels)
     except ValueError as error:
         raise ValueError(f'"labels" of {path}: {error}') from error
+
+
+def _entries(root: Path, description: dict, section: str) -> list:
+    entries = description.get(section) or []
+    if not isinstance(entries, list):
+        raise ValueError(f'"{section}" of {root / DATASET_JSON} must be a list of cases, got {entries!r:.80}')
+    return entries
 
 
 def _case(root: Path, section: str, entry: object) -> dict:
@@ -115,6 +125,9 @@ def _case(root: Path, section: str, entry: object) -> dict:
             f"every entry of {section!r} in {root / DATASET_JSON} must be {{'image': path, 'label': path}} "
             f"with one file each, got {entry!r:.120}"
         )
+    for key in ("case", "patient"):
+        if not isinstance(entry.get(key, ""), str | int):
+            raise ValueError(f"{key} in {root / DATASET_JSON} must be a name, got {entry[key]!r:.80}; give it as text")
     image, label = (_inside(root, entry[key], key) for key in ("image", "label"))
     case = str(entry.get("case") or case_name(image))
     return {"case": case, "patient": str(entry.get("patient") or case), "image": image, "label": label}
@@ -122,11 +135,13 @@ def _case(root: Path, section: str, entry: object) -> dict:
 
 def _inside(root: Path, name: str, key: str) -> str:
     path = Path(os.path.abspath(root / name))  # folds "..", keeps symbolic links: data may lie on another disk
+    if path == root:
+        raise ValueError(f"{key} {name!r} in {root / DATASET_JSON} names no file; give its path relative to {root}")
     if not path.is_relative_to(root):
         raise ValueError(
             f"{key} {name} in {root / DATASET_JSON} lies outside {root}; "
             "move the file into that folder (or link it there) and name it relative to the folder"
         )
-    if not path.exists():
+    if not os.path.exists(path):  # unlike Path.exists, also of a name too long for any file
         raise FileNotFoundError(f"{key} {path}, named in {root / DATASET_JSON}, is missing; restore it or remove it")
     return str(path)

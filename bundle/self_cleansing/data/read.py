@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from functools import cache
 from typing import cast
 
-import nibabel as nib
 from monai.data import MetaTensor
 from monai.transforms import EnsureChannelFirst, LoadImage
+
+from .nifti_header import check_nifti
 
 
 @cache
@@ -33,32 +34,23 @@ def read_file(path: str | os.PathLike) -> MetaTensor:
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        ValueError: if it cannot be read (truncated, empty, another format than its extension says).
+        ValueError: if it cannot be read (truncated, empty, another format than its extension says), or breaks a rule
+            of `check_nifti`.
     """
     path = os.fspath(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path} does not exist; restore the file or take it out of the data set")
+    check_nifti(path)
     try:
         return cast(MetaTensor, EnsureChannelFirst()(_loader()(path)))
     except MemoryError:
         raise
     except Exception as error:  # readers raise what they like: EOFError, OSError, ImageFileError, RuntimeError ...
-        check_gray(path)
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise ValueError(
             f"{path} cannot be read: the file is damaged, incomplete or not in the format of its extension ({reason}); "
             "copy it again from its source or take it out of the data set"
         ) from error
-
-
-def check_gray(path: str | os.PathLike) -> None:
-    """Raise ValueError if a file is a NIfTI in colour, by its header; any other file passes."""
-    try:
-        fields = cast(nib.Nifti1Image, nib.load(path)).header.get_data_dtype().names
-    except Exception:  # no NIfTI, or damaged: not for this function to say
-        return
-    if fields is not None:
-        raise ValueError(f"{path} is in colour ({', '.join(fields)} per voxel); convert it to one gray value per voxel")
 
 
 def clear_error(exception: Exception, item: Mapping[str, object] | None = None) -> Exception:
@@ -78,11 +70,11 @@ def clear_error(exception: Exception, item: Mapping[str, object] | None = None) 
     root = exception
     while str(root).startswith("applying transform") and isinstance(root.__cause__, Exception):
         root = root.__cause__
-    if not isinstance(root, MemoryError):
-        for path in ((item or {}).get(key) for key in ("image", "label", "clean_label")):
-            try:
-                if isinstance(path, str | os.PathLike):
-                    read_file(path)
-            except (ValueError, FileNotFoundError) as unreadable:
-                return unreadable
+    read = check_nifti if isinstance(root, MemoryError) else read_file  # a header may ask for more than there is
+    for path in ((item or {}).get(key) for key in ("image", "label", "clean_label")):
+        try:
+            if isinstance(path, str | os.PathLike):
+                read(path)
+        except (ValueError, FileNotFoundError) as unreadable:
+            return unreadable
     return root

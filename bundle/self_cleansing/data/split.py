@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from ..distributed import is_first
-from .cases import find_cases
+from .cases import check_classes, find_cases
 from .json_file import read_json, write_json
 
 logger = logging.getLogger(__name__)
@@ -37,18 +37,30 @@ class SplitOnDemand(Mapping[str, list[dict]]):
     Args:
         dataset_dir: see `find_cases`.
         split_file, seed: see `split_cases`.
+        class_names: of the training; None: not compared with those of the data set.
+
+    Raises:
+        ValueError: when a part is asked for, if the data set declares another number of classes; or as `split_cases`.
     """
 
     def __init__(
-        self, dataset_dir: str | os.PathLike, split_file: str | os.PathLike | None = None, seed: int | None = None
+        self,
+        dataset_dir: str | os.PathLike,
+        split_file: str | os.PathLike | None = None,
+        seed: int | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         self.dataset_dir = dataset_dir
         self.split_file = split_file
         self.seed = seed
+        self.class_names = class_names
 
     @cached_property
     def parts(self) -> dict[str, list[dict]]:
-        return split_cases(find_cases(self.dataset_dir), self.split_file, self.seed)
+        cases = find_cases(self.dataset_dir)
+        if self.class_names is not None:
+            check_classes(self.dataset_dir, self.class_names, 'pass --class_names "{0}", or the config of these data')
+        return split_cases(cases, self.split_file, self.seed)
 
     def __getitem__(self, part: str) -> list[dict]:
         return self.parts[part]

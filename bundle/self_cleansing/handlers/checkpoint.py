@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from ..checkpoint_file import load_checkpoint_file, save_checkpoint_file
+from ..checkpoint_file import brief, load_checkpoint_file, save_checkpoint_file
 from ..distributed import is_first
+from ..errors import user_error
 
 
 class RandomState:
@@ -45,6 +46,34 @@ class RandomState:
         random.setstate((version, tuple(internal), normal))
 
 
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what `TrainingCheckpoint` saved; every byte is checked, no code of the file is run.
+
+    Raises:
+        ValueError: if it is damaged or something else.
+    """
+    try:
+        state = load_checkpoint_file(path)
+        reason = "" if _is_checkpoint(state) else "it has no progress and settings of a training"
+    except ValueError as error:
+        reason = brief(error)
+    if reason:
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint ({reason}); "
+            "it is damaged or of another program: start again in a new --output_dir"
+        )
+    return state
+
+
+def _is_checkpoint(state: Any) -> bool:
+    progress, settings = (state.get(key) if isinstance(state, dict) else None for key in ("progress", "settings"))
+    return (
+        isinstance(progress, dict)
+        and isinstance(settings, dict)
+        and all(isinstance(progress.get(key), int) for key in ("epoch", "iteration"))
+    )
+
+
 class TrainingCheckpoint:
     """Write the state of all `objects` and of the engine after every epoch; read it before the first if asked to.
 
@@ -55,7 +84,11 @@ class TrainingCheckpoint:
         path: of the one checkpoint file, replaced whole.
         objects: name -> anything with state_dict and load_state_dict.
         settings: plain values that must be the same when resuming, e.g. the seed.
-        resume: load `path` before training.
+        resume: load `path` before training. It is loaded now, too, so that what does not fit is refused before anything
+            is written.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load`, if `resume` is true.
     """
 
     def __init__(
@@ -69,6 +102,8 @@ class TrainingCheckpoint:
         self.objects = {name: value for name, value in objects.items() if value is not None}
         self.settings = dict(settings or {})
         self.resume = resume
+        if resume:
+            self.restore()
 
     def attach(self, engine: Engine) -> None:
         if self.resume:
@@ -92,19 +127,19 @@ class TrainingCheckpoint:
             FileNotFoundError: there is no checkpoint to resume from.
             ValueError: it cannot be read, lacks a part, or belongs to other settings or data.
         """
+        state = self.restore()
+        if getattr(engine, "scaler", None) is not None and "scaler" in state:
+            engine.scaler.load_state_dict(state["scaler"])
+        engine.state.epoch = state["progress"]["epoch"]
+        engine.state.iteration = state["progress"]["iteration"]
+
+    def restore(self) -> dict[str, Any]:
+        """Restore all objects and return what the file holds; errors as in `load`."""
         if not self.path.is_file():
             raise FileNotFoundError(f"nothing to resume: {self.path} does not exist; start without --resume")
-        try:
-            state = load_checkpoint_file(self.path)
-            if not isinstance(state, dict):
-                raise TypeError(f"it holds a {type(state).__name__}")
-        except Exception as error:
-            raise ValueError(
-                f"{self.path} cannot be read as a checkpoint ({error.__class__.__name__}); "
-                "it is damaged or of another program: start again in a new --output_dir"
-            ) from error
+        state = read_checkpoint(self.path)
         for name, present in self.settings.items():
-            stored = state.get("settings", {}).get(name)
+            stored = state["settings"].get(name)
             if stored != present:
                 raise ValueError(
                     f"{self.path} was written with {name} = {stored!r}, this run has {present!r}; "
@@ -113,8 +148,13 @@ class TrainingCheckpoint:
         for name, value in self.objects.items():
             if name not in state:
                 raise ValueError(f"{self.path} has no {name!r}; it was written by another method or version")
-            value.load_state_dict(state[name])
-        if getattr(engine, "scaler", None) is not None and "scaler" in state:
-            engine.scaler.load_state_dict(state["scaler"])
-        engine.state.epoch = state["progress"]["epoch"]
-        engine.state.iteration = state["progress"]["iteration"]
+            try:
+                value.load_state_dict(state[name])
+            except Exception as error:
+                if isinstance(error, ValueError) and user_error(error) is not None:  # it belongs to other data
+                    raise
+                raise ValueError(
+                    f"{self.path} does not fit this run: its {name!r} cannot be taken over ({type(error).__name__}); "
+                    "resume with the config files and the version that wrote it, or start again in a new --output_dir"
+                ) from None
+        return state

@@ -19,6 +19,21 @@ from ..slice_bank import SliceBank, case_name
 KINDS = tuple(NOISE_KINDS)
 
 
+def _rows(manifest: str | os.PathLike[str]) -> list[tuple[str, str, int, bool]]:
+    """Sample, class, number of the kind of noise, and whether the label is unchanged, of every row."""
+    try:
+        with open(manifest, newline="", encoding="utf-8") as file:
+            return [
+                (f"{row['case']}/{row['slice']}", row["class"], KINDS.index(row["kind"]), float(row["dice"]) == 1.0)
+                for row in csv.DictReader(file)
+            ]
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
+        reason = f"no column {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(
+            f"{manifest} is damaged ({reason}); make the noisy copy again, or pass --noise_manifest none"
+        ) from None
+
+
 class NoiseAudit:
     """Compare verdicts and labels with the noise manifest and the clean labels.
 
@@ -55,14 +70,10 @@ class NoiseAudit:
         self.kind = torch.zeros(self.clean_labels.shape[:2], dtype=torch.int64)
         self.identical = torch.ones(self.clean_labels.shape[:2], dtype=torch.bool)
         listed = torch.zeros_like(self.identical)
-        with open(manifest, newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                sample = f"{row['case']}/{row['slice']}"
-                if sample in position and row["class"] in column:
-                    entry = position[sample], column[row["class"]]
-                    self.kind[entry] = KINDS.index(row["kind"])
-                    self.identical[entry] = float(row["dice"]) == 1.0
-                    listed[entry] = True
+        for sample, class_name, kind, identical in _rows(manifest):
+            if sample in position and class_name in column:
+                entry = position[sample], column[class_name]
+                self.kind[entry], self.identical[entry], listed[entry] = kind, identical, True
         if not listed.all():
             sample, k = torch.nonzero(~listed)[0].tolist()
             raise ValueError(

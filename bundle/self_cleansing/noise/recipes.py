@@ -175,7 +175,7 @@ class NoiseSpec:
     per_organ: bool = False
 
     def __post_init__(self) -> None:
-        if self.name not in RECIPES:
+        if not isinstance(self.name, str) or self.name not in RECIPES:
             raise ValueError(f"noise recipe must be one of {', '.join(RECIPES)}, got {self.name!r}")
         if not isinstance(self.per_organ, bool):
             raise TypeError(f"per_organ must be true or false, got {self.per_organ!r}")

@@ -130,10 +130,14 @@ def _stored_labels(datastore: Path) -> dict[str, dict[str, Any]]:
     """What MONAI Label's record knows of every final label, by case; nothing if no server was ever started."""
     if not datastore.is_file():
         return {}
+    record = read_json(datastore)
     try:
-        labels = {case: entry["labels"] for case, entry in read_json(datastore)["objects"].items()}
-        return {case: dict(tags[FINAL]["info"]) for case, tags in labels.items() if FINAL in tags}
-    except (KeyError, TypeError, AttributeError) as error:
+        labels = {case: entry["labels"] for case, entry in record["objects"].items()}
+        stored = {case: dict(tags[FINAL]["info"]) for case, tags in labels.items() if FINAL in tags}
+        for info in stored.values():
+            _reviewer(info)  # its time may be none
+        return stored
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, OSError) as error:
         raise ValueError(f"{datastore} is no record of MONAI Label ({error!r}); restore it, or remove it") from error
 
 

@@ -33,6 +33,13 @@ class Augmentation:
     brightness: float = 0.0
     noise: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name in ("rotation_deg", "scale", "shift", "contrast", "brightness", "noise"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be a number from 0 on, got {getattr(self, name)!r}; 0 switches it off")
+        if self.scale >= 1:
+            raise ValueError(f"scale must be below 1, at which nothing is left of an image, got {self.scale!r}")
+
     def __call__(self, image: Tensor, masks: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Transform images and masks alike.
 

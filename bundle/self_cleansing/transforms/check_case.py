@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Mapping
 from typing import cast
 
@@ -15,13 +16,15 @@ from monai.utils import convert_to_dst_type
 
 from ..data.checks import check_image, check_same_grid
 from ..data.labels import Labels, class_names, has_channel_axis, label_to_channels
+from ..data.nifti_header import check_nifti
 
 
 class CheckCased(MapTransform):
     """Refuse a case that cannot be trained on; the data pass unchanged.
 
-    The image must have the channels that the network takes, be finite and not constant, and the label must have the
-    image's spatial shape and affine; a plain tensor (no metadata) is spared the affine.
+    The files must keep the rules of `check_nifti`. The image must have the channels that the network takes, be finite
+    and not constant, and the label must have the image's spatial shape and affine; a plain tensor (no metadata) is
+    spared the affine.
 
     Args:
         image_key: MetaTensor (C, H, W) or (C, H, W, D), float.
@@ -49,6 +52,9 @@ class CheckCased(MapTransform):
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         case = dict(data)
         present = list(self.key_iterator(case))
+        for key in present:
+            if os.path.isfile(file := _file_name(case, key)):
+                check_nifti(file)
         if self.image_key in present:
             check_image(_numpy(case[self.image_key]), _file_name(case, self.image_key), self.channels)
         if len(present) == 2:

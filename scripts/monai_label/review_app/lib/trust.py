@@ -73,7 +73,7 @@ def read_trust(run_dir: str | os.PathLike[str]) -> dict[str, CaseTrust]:
             for row in csv.DictReader(file):
                 rows.setdefault(row["case"], []).append(row)
         trust = {case: _judge(entries) for case, entries in rows.items()}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise ValueError(f"{path} is damaged ({error}); make it again, or restore the file") from error
     if not trust:
         raise ValueError(f"{path} has no row; make it again, or restore the file")
@@ -81,6 +81,9 @@ def read_trust(run_dir: str | os.PathLike[str]) -> dict[str, CaseTrust]:
 
 
 def _judge(entries: list[dict[str, str]]) -> CaseTrust:
+    for row in entries:
+        if not 0 <= float(row["clean_posterior"]) <= 1:  # also refuses NaN
+            raise ValueError(f"clean_posterior must be in [0, 1], got {row['clean_posterior']}")
     worst = min(entries, key=lambda row: (float(row["clean_posterior"]), -float(row["manual_loss"])))
     return CaseTrust(
         trust=float(worst["clean_posterior"]),
