@@ -24,7 +24,9 @@ from hypothesis import HealthCheck, seed, settings
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+# Without scripts/ itself: there `fuzz` is this program, and not the package of the properties.
+others = [one for one in sys.path if Path(one).resolve() != ROOT / "scripts"]
+sys.path[:] = [str(ROOT), str(ROOT / "tests"), *others]
 
 from bundle.self_cleansing.data import read_json, write_json  # noqa: E402
 
