@@ -46,7 +46,7 @@ def contents(folder: Path) -> dict[str, str]:
 def test_a_bad_input_is_refused_in_one_sentence_and_leaves_no_trace(row, worlds, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setattr(sys, "argv", ["monai.bundle"])
     monkeypatch.delenv("SELF_CLEANSING_TRACEBACK", raising=False)
     monkeypatch.setenv("TQDM_DISABLE", "1")
     world = tmp_path / "world"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,7 +92,11 @@ def run(folder: Path) -> None:
     volumes(folder)
     words = f"run training --config_file {TRAINED} {SETTINGS} --class_names ['ring','core'] --logging_file False"
     words = words.replace("{root}", str(ROOT)).split()
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(action="ignore"),  # MONAI warns of every config
+    ):
         fire.Fire(BUNDLE, command=[*words, "--dataset_dir", f"{folder}/data", "--output_dir", f"{folder}/run"])
 
 
