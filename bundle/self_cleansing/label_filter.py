@@ -100,7 +100,7 @@ class DisplacementFilter:
             displacement_filter(*np.zeros((4, 1, 1), dtype=np.int64), unit=self.unit, seed=self.seed, **self.options)
         except TypeError as error:
             raise ValueError(
-                f"options of the label filter are its keyword arguments, got {self.options} ({error})"
+                f"options of the label filter must be its arguments, got {self.options} ({error})"
             ) from None
 
     def __call__(self, found: Sweep, bank: LabelBank) -> Filtered:
