@@ -50,7 +50,12 @@ def lost_process(error: BaseException | None) -> bool:
 
 def out_of_memory(error: BaseException | None) -> bool:
     """Return whether an error in a chain of causes says that memory, of the processor or of a GPU, is used up."""
-    return any(isinstance(one, MemoryError) or any(words in str(one) for words in _NO_MEMORY) for one in causes(error))
+    return any(_says_no_memory(one) for one in causes(error))
+
+
+def _says_no_memory(error: BaseException) -> bool:
+    """PyTorch says it to whoever asked, with a RuntimeError; that may be this package."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -78,14 +83,14 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
     hint = f"(set {TRACEBACK_VARIABLE}=1 for the traceback)"
     if os.environ.get(TRACEBACK_VARIABLE):
         sys.__excepthook__(kind, error, trace)
-    elif out_of_memory(error):  # first: PyTorch says it to whoever asked, which may be this package
+    elif (cause := user_error(error)) is not None and not _says_no_memory(cause):
+        print(f"error: {cause}\n{hint}", file=sys.stderr)
+    elif out_of_memory(error):
         print(
             "error: there is not enough memory; lower batch_size, let less run beside it, or keep slices on disk with "
             f"--cache_dir\n{hint}",
             file=sys.stderr,
         )
-    elif (cause := user_error(error)) is not None:
-        print(f"error: {cause}\n{hint}", file=sys.stderr)
     elif lost_process(error):
         print("stopped: another process of this training has ended; its own message says why", file=sys.stderr)
     else:

@@ -481,22 +481,25 @@ ROWS = [
     recipe(
         "an unknown name",
         "name: blur\nalpha: 0.5",
-        "make_noisy_labels.py: recipe {w}/recipe.yaml: noise recipe must be one of missing_or_boundary, "
-        "boundary_range, boundary_or_edge, relative_area, boundary_walk, level_range, cross_or_bumps, "
+        "make_noisy_labels.py: recipe {w}/recipe.yaml: noise recipe must be one of missing_or_boundary, missing, "
+        "erosion_range, dilation_range, boundary_range, boundary_or_edge, relative_area, boundary_walk, level_range, "
+        "cross_or_bumps, "
         "got 'blur'",
     ),
     recipe(
         "a number for its name",
         "name: 3\nalpha: 0.5",
-        "make_noisy_labels.py: recipe {w}/recipe.yaml: noise recipe must be one of missing_or_boundary, "
-        "boundary_range, boundary_or_edge, relative_area, boundary_walk, level_range, cross_or_bumps, "
+        "make_noisy_labels.py: recipe {w}/recipe.yaml: noise recipe must be one of missing_or_boundary, missing, "
+        "erosion_range, dilation_range, boundary_range, boundary_or_edge, relative_area, boundary_walk, level_range, "
+        "cross_or_bumps, "
         "got 3",
     ),
     recipe(
         "a list for its name",
         "name: [a]\nalpha: 0.5",
-        "make_noisy_labels.py: recipe {w}/recipe.yaml: noise recipe must be one of missing_or_boundary, "
-        "boundary_range, boundary_or_edge, relative_area, boundary_walk, level_range, cross_or_bumps, "
+        "make_noisy_labels.py: recipe {w}/recipe.yaml: noise recipe must be one of missing_or_boundary, missing, "
+        "erosion_range, dilation_range, boundary_range, boundary_or_edge, relative_area, boundary_walk, level_range, "
+        "cross_or_bumps, "
         "got ['a']",
     ),
     recipe(
