@@ -76,11 +76,12 @@ def _zip(path: Path) -> None:
 
 
 def _numpy(path: Path) -> None:
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.lib.npyio.NpzFile):
-        with loaded:
-            for name in loaded.files:
-                loaded[name]
+    with open(path, "rb") as file:  # of a damaged one NumPy would leave its own open
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.lib.npyio.NpzFile):
+            with loaded:
+                for name in loaded.files:
+                    loaded[name]
 
 
 def _picture(path: Path) -> None:

@@ -27,7 +27,7 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str], remedy: str =
     try:
         state = load_checkpoint_file(path)
     except ValueError as error:
-        raise ValueError(f"{path} holds no weights ({brief(error)}); {remedy}") from None
+        raise ValueError(f"{path} cannot be read as weights ({brief(error)}); {remedy}") from None
     state = state.get("model", state) if isinstance(state, dict) else state
     try:
         network.load_state_dict(state)

@@ -241,7 +241,7 @@ ROWS = [
         "model of garbage, evaluated",
         text(BEST, b"garbage"),
         EVALUATE,
-        "error: {w}/run/models/model_best.pt holds no weights (UnpicklingError); evaluate with the "
+        "error: {w}/run/models/model_best.pt cannot be read as weights (UnpicklingError); evaluate with the "
         "config files the run was trained with",
     ),
     row(
@@ -316,7 +316,7 @@ ROWS = [
         "model of garbage, inference",
         text(MODEL, b"garbage"),
         SEGMENT,
-        "error: {w}/run/models/model_last.pt holds no weights (UnpicklingError); name the model with "
+        "error: {w}/run/models/model_last.pt cannot be read as weights (UnpicklingError); name the model with "
         "--checkpoint, and the config files and options of its training",
     ),
     row(
@@ -358,7 +358,7 @@ ROWS = [
         "model that holds code, inference",
         code(MODEL),
         SEGMENT,
-        "error: {w}/run/models/model_last.pt holds no weights (UnpicklingError); name the model with "
+        "error: {w}/run/models/model_last.pt cannot be read as weights (UnpicklingError); name the model with "
         "--checkpoint, and the config files and options of its training",
     ),
     row(
@@ -455,7 +455,7 @@ ROWS = [
         "model of garbage, exported",
         lambda w: (evaluated(w), (w / MODEL).write_bytes(b"g")),
         EXPORT,
-        "error: {w}/run/models/model_last.pt holds no weights (UnpicklingError); let the training "
+        "error: {w}/run/models/model_last.pt cannot be read as weights (UnpicklingError); let the training "
         "finish, and name the config files it was trained with",
     ),
     row(

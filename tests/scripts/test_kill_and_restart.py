@@ -34,7 +34,7 @@ def fill(folder: Path) -> None:
     (folder / "a.json").write_text(json.dumps({"key": list(range(99))}) + "\n")
     (folder / "a.csv").write_text("epoch,loss\n" + "1,0.5\n" * 9)
     (folder / "a.html").write_text("<html>" + "x" * 99 + "</html>\n")
-    torch.save({"weight": torch.rand(99)}, folder / "a.pt")
+    torch.save({"weight": torch.linspace(0, 1, 99)}, folder / "a.pt")
     nib.save(nib.Nifti1Image(noise, np.eye(4)), folder / "a.nii.gz")
     np.save(folder / "a.npy", noise)
     np.savez(folder / "a.npz", noise=noise)
@@ -74,7 +74,7 @@ def test_what_differs_is_named(kind, tmp_path):
     if kind == "bytes":
         (other / "a.csv").write_text("epoch,loss\n")
     elif kind == "weight":
-        torch.save({"weight": torch.rand(99) + 1e-6}, other / "a.pt")
+        torch.save({"weight": torch.linspace(0, 1, 99) + 1e-6}, other / "a.pt")
     elif kind == "missing":
         (other / "a.png").unlink()
     elif kind == "more":
