@@ -54,7 +54,8 @@ def test_a_killed_run_resumes_to_the_same_bits(method, killed_in, trained, noisy
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    while len(rows(run)) < killed_in - 1 and process.poll() is None:
+    file = run / "models" / "checkpoint.pt"  # the first one comes after the first row
+    while (len(rows(run)) < killed_in - 1 or not file.is_file()) and process.poll() is None:
         time.sleep(0.02)
     time.sleep(0.3)  # somewhere in the epoch
     process.send_signal(signal.SIGKILL)

@@ -139,13 +139,13 @@ ROWS = [
         "validation of a number",
         setting(DATA, "validation", 5),
         TRAIN,
-        f'error: "validation" of {{w}}/{DATA} must be a list of cases, got 5',
+        f"error: 'validation' of {{w}}/{DATA} must be a list of cases, got 5",
     ),
     Row(
         "test of a text",
         setting(DATA, "test", "abc"),
         TRAIN,
-        f"error: \"test\" of {{w}}/{DATA} must be a list of cases, got 'abc'",
+        f"error: 'test' of {{w}}/{DATA} must be a list of cases, got 'abc'",
     ),
     Row(
         "case without a label",

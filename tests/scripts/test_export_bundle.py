@@ -324,7 +324,7 @@ def test_configs_of_another_training_are_refused(run_dir, tmp_path, program):
     [
         ("no evaluation", "has no evaluation.json; evaluate it with configs/evaluate.yaml first"),
         ("no weights", r"model_last.pt does not exist; let the training finish"),
-        ("other weights", "model_last.pt does not hold weights of the configs' network"),
+        ("other weights", "model_last.pt does not hold weights of this network"),
         ("no run", "nowhere does not exist; pass --run_dir of a finished run"),
         ("option", "--max_epocs is no key of"),
         ("card", "lacks title, task"),

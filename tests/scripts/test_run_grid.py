@@ -170,7 +170,7 @@ def test_memory_and_seconds_of_a_child_are_measured(tmp_path):
     while child.poll() is None:
         time.sleep(0.05)
     assert child.poll() == 0
-    assert 200 < child.peak_memory_mb < 800  # the interpreter, or what the test process had when it forked, on top
+    assert 200 < child.peak_memory_mb < 2000  # the interpreter, or what the test process had when it forked, on top
     assert 0.5 < child.seconds < 30
     assert 0.7 <= child.cpu_seconds <= min(child.seconds, 5) + 0.1  # one thread that sleeps first
     os.close(held)

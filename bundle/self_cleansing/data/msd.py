@@ -115,7 +115,7 @@ def msd_label_names(dataset_dir: str | os.PathLike) -> dict[int, str]:
 def _entries(root: Path, description: dict, section: str) -> list:
     entries = description.get(section) or []
     if not isinstance(entries, list):
-        raise ValueError(f'"{section}" of {root / DATASET_JSON} must be a list of cases, got {entries!r:.80}')
+        raise ValueError(f"{section!r} of {root / DATASET_JSON} must be a list of cases, got {entries!r:.80}")
     return entries
 
 
