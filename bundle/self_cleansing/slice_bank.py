@@ -137,8 +137,7 @@ def check_marked(dataset: SliceBank) -> None:
     if not dataset.labels.any():
         raise ValueError(
             f"the labels of all {len(dataset)} slices ({', '.join(dataset.cases[:2])}, ...) mark nothing at all, "
-            f"so there "
-            "is nothing to learn; check the label files and the classes"
+            "so there is nothing to learn; check the label files and the classes"
         )
 
 
