@@ -31,7 +31,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts"), str(ROOT / "tests")]
 
-FOLDERS = {"filtering": ["tests/filtering"], "cleansing": ["tests/cleansing"]}  # of the package -> their tests
+FOLDERS = ("filtering", "cleansing")  # of the package
 LIBRARIES = ("torch", "scipy.ndimage", "scipy.optimize", "scipy.stats", "sklearn.mixture", "skimage.measure", "pytest")
 PATIENCE = 10  # times as long as the tests take on the unchanged source
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
@@ -164,6 +164,13 @@ def passes(file: Path, source: str, tests: Sequence[str], limit_s: float | None 
         time.sleep(0.02)
 
 
+def tests_of(file: Path) -> list[str]:
+    """The tests of a source's folder, its own first: they notice most, and the first failure is enough."""
+    folder = f"tests/{file.parent.name}"
+    own = f"{folder}/test_{file.stem}.py"
+    return [own, folder] if Path(own).is_file() else [folder]
+
+
 def mutate(file: Path, tests: Sequence[str]) -> dict[str, Any]:
     """Try all mutants of a file.
 
@@ -208,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         importlib.import_module(library)
     try:
         for file in (one.resolve() for one in options.files):
-            tests = options.tests or FOLDERS[file.parent.name]
+            tests = options.tests or tests_of(file)
             found = mutate(file, tests) | {"tests": list(tests)}
             add_figures(str(file.relative_to(ROOT)), found, options.output)
             print(f"{file.name}: {found['killed']} of {found['mutants']} mutants killed", flush=True)

@@ -392,6 +392,17 @@ ROWS = [
         AUDIT,
     ),
     option(
+        "a misspelt setting",
+        "--max_epoch 7",
+        "error: --max_epoch is not a setting of {root}/configs/train.yaml; did you mean --max_epochs?",
+    ),
+    option(
+        "an audit with a misspelt option",
+        "--fold 3",
+        "error: --fold is not a setting of {root}/configs/audit.yaml; did you mean --folds?",
+        AUDIT,
+    ),
+    option(
         "an audit with an unknown setting",
         "--settings {'oddly':3}",
         "error: settings names 'oddly', which the training config does not have; check its spelling",

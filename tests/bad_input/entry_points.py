@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 
 import fire
@@ -56,6 +57,7 @@ def said(words: Sequence[str]) -> list[str]:
             warnings.simplefilter("ignore", kind)
         try:
             if words[0] in BUNDLE:
+                sys.argv[:] = [str(Path(monai.bundle.__file__).with_name("__main__.py")), *words]
                 fire.Fire(BUNDLE, command=[*words, "--logging_file", "False"])
             else:
                 sys.argv[:] = [f"{words[0]}.py"]  # a parser's errors begin with it
