@@ -42,6 +42,10 @@ def test_bad_masks_are_named():
     mask = torch.zeros(1, 1, 4, 4)
     with pytest.raises(ValueError, match="float32"):
         compare_areas(mask, mask)
+    with pytest.raises(ValueError, match="float32"):
+        compare_areas(mask > 0, mask)
+    with pytest.raises(ValueError, match="float32"):
+        compare_areas(mask, mask > 0)
     with pytest.raises(ValueError, match=r"\(1, 1, 4, 4\) and \(4, 4\)"):
         compare_areas(mask > 0, mask[0, 0] > 0)
 

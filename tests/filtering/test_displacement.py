@@ -57,6 +57,7 @@ def discs() -> Discs:
 def test_features_by_hand():
     features = boundary_displacement([[30, 0]], [[20, 0]], [[12, 0]], [[10, 0]])
     np.testing.assert_allclose(features, [[[1.2, 1.0], [0.0, 0.0]]])
+    np.testing.assert_allclose(boundary_displacement([[3]], [[1]], [[2]], [[1]]), [[[2.0, 2.0]]])
 
 
 def test_a_disc_dilated_by_two_pixels_is_displaced_by_about_two(discs):
@@ -141,6 +142,8 @@ def with_rows(discs: Discs, *rows: tuple) -> list[np.ndarray]:
         (((0, 90), (150, 150)), [0, 1], [0, 1]),  # a missing label beside a good one
         (((90, 0), (150, 150)), [0, 1], [0, 1]),  # marked, but not found by a network that knows the class
         (((8, 0), (150, 150)), [1, 1], [1, 1]),
+        (((90, 1), (150, 150)), [0, 0], [0, 1]),  # one predicted pixel is a prediction to compare with
+        (((1, 150), (150, 150)), [0, 0], [0, 1]),  # and one marked pixel is a label
         (((0, 0), (150, 150)), [1, 1], [1, 1]),  # an absent organ follows its sample ...
         (((0, 0), (250, 150)), [0, 0], [1, 0]),  # ... also when the sample is noisy
     ],
@@ -149,6 +152,12 @@ def test_the_rules_for_empty_masks(discs, row, image, by_class):
     areas = with_rows(discs, row)
     assert displacement_filter(*areas).clean[0].tolist() == [bool(v) for v in image]
     assert displacement_filter(*areas, unit="class").clean[0].tolist() == [bool(v) for v in by_class]
+
+
+def test_verdicts_say_what_no_mixture_decided(discs):
+    verdicts = displacement_filter(*with_rows(discs, ((0, 90), (150, 150)), ((0, 0), (0, 0))))
+    assert verdicts.by_rule[:3].tolist() == [[True, False], [True, True], [False, False]]
+    assert verdicts.posterior[0, 0] == 0 and verdicts.posterior[1].tolist() == [0, 0]  # lone: nothing speaks for it
 
 
 def test_a_rule_can_reject_the_whole_image(discs):
@@ -166,12 +175,12 @@ def test_samples_without_a_class_to_compare_can_be_believed(discs):
 def test_clean_labels_split_between_two_components_stay_together():
     """Clean labels alone: three components must share them, and believing one of the three would lose the rest."""
     discs = make_discs(counts=(150, 0, 0, 0))
-    never = {"same_group_px": 0.0, "no_gap_ratio": 1.1}
+    never = {"same_group_px": 0.0, "no_gap_ratio": 1.0}
     by_distance, by_gap, single = (
         displacement_filter(*discs.areas, **never | options)
         for options in ({"same_group_px": 1.0}, {"no_gap_ratio": 0.9}, {})
     )
-    assert min(by_distance.clean.mean(), by_gap.clean.mean()) > 0.95 > 0.8 > single.clean.mean()
+    assert min(by_distance.clean.mean(), by_gap.clean.mean()) > 0.95 > 0.8 > single.clean.mean() > 0.1
 
 
 def test_a_class_that_the_network_has_not_learnt_is_not_held_against_its_labels(discs):
@@ -199,6 +208,44 @@ def test_identical_and_no_samples_are_accepted():
     assert displacement_filter(*(a[:0] for a in areas)).clean.shape == (0, 1)
 
 
+def measured(*groups: tuple[int, float, float]) -> list[np.ndarray]:
+    """Areas (N, 1) of groups (samples, mean absolute, mean signed displacement), scattered by 0.05 px."""
+    rng = np.random.default_rng(0)
+    absolute, signed = (np.concatenate([rng.normal(group[i], 0.05, group[0]) for group in groups]) for i in (1, 2))
+    absolute = np.maximum(absolute, np.abs(signed))
+    pred, length = np.full(len(absolute), 9000), np.full(len(absolute), 1000)
+    areas = [pred + np.rint(1000 * signed), pred, np.rint(1000 * absolute), length]
+    return [area.astype(np.int64)[:, None] for area in areas]
+
+
+def test_labels_one_pixel_off_in_a_group_of_their_own_are_not_clean():
+    clean = displacement_filter(*measured((60, 0.3, 0.0), (40, 1.1, 1.0))).clean[:, 0]  # 1.55 px in the distance
+    assert clean[:60].mean() > 0.95 and not clean[60:].any()
+
+
+def test_the_nearest_group_has_the_least_signed_and_half_the_absolute_displacement():
+    areas = measured((30, 2.2, 0.0), (30, 0.6, 0.6))  # 1.1 against 0.9
+    fit = displacement_filter(*areas, num_components=2, same_group_px=0.0).fits[0]
+    np.testing.assert_allclose(fit.mixture.means[fit.clean_component], [0.6, 0.6], atol=0.05)
+
+
+def test_components_are_no_narrower_than_the_resolution():
+    mixture = displacement_filter(*measured((60, 0.3, 0.0), (40, 1.1, 1.0)), resolution_px=0.5).fits[0].mixture
+    assert (np.diagonal(mixture.covariances, axis1=1, axis2=2) >= 0.25).all()
+
+
+def test_as_few_samples_as_allowed_are_split():
+    areas = measured((14, 0.3, 0.0), (10, 1.1, 1.0))
+    assert displacement_filter(*areas).reason == ""
+    assert displacement_filter(*(area[1:] for area in areas)).reason == "only 23 samples to compare, 24 needed"
+
+
+def test_as_many_different_samples_as_components_are_split():
+    areas = [np.repeat(area, 10, axis=0) for area in measured((1, 0.3, 0.0), (1, 0.5, 0.1), (1, 1.1, 1.0), (1, 3, -3))]
+    assert displacement_filter(*areas).reason == ""
+    assert displacement_filter(*areas, num_components=5).reason != ""
+
+
 def test_if_even_the_nearest_group_is_far_off_the_network_is_to_blame(discs):
     wrong = discs.kind != "clean"
     areas = [area[wrong] for area in discs.areas]
@@ -212,10 +259,14 @@ def test_if_even_the_nearest_group_is_far_off_the_network_is_to_blame(discs):
 def test_features_are_clipped(discs):
     values = displacement_filter(*discs.areas, clip_px=1.5).fits[0].values
     assert values.max() == 1.5 and values[:, 1].min() == -1.5
+    far = displacement_filter(*with_rows(discs, ((900, 100), (900, 100)))).fits[0].values  # 20 px off
+    assert far.max() == 6.0  # pixels; the default
 
 
 def test_bad_input_is_named(discs):
     with pytest.raises(ValueError, match=r"\(3,\)"):
         boundary_displacement(*[np.zeros(3)] * 4)
+    with pytest.raises(ValueError, match=r"\(2, 1\)"):
+        boundary_displacement(*[np.zeros((1, 1))] * 3, np.zeros((2, 1)))
     with pytest.raises(ValueError, match="'organ'"):
         displacement_filter(*discs.areas, unit="organ")
