@@ -7,17 +7,21 @@ import pytest
 from bundle.self_cleansing.filtering import Fit, Verdicts, displacement_filter, doubts, fit_mixture, unsettled
 
 
-def judged(groups: dict[float, int], unsure: int = 0) -> Verdicts:
-    """One class; `groups` maps a signed displacement to a number of labels, those within 1 px of zero are clean."""
+def verdicts_on(signed: np.ndarray, posterior: np.ndarray) -> Verdicts:
+    """Labels with these signed displacements (N,), judged as one, and posteriors (N, K)."""
+    values = np.stack([np.abs(signed), signed], axis=1)
+    fit = Fit(values, np.ones(len(values), bool), fit_mixture(values, 2), 0, "")
+    return Verdicts(posterior > 0.5, posterior, np.zeros(posterior.shape, bool), (fit,))
+
+
+def judged(groups: dict[float, int], unsure: int = 0, clean_px: float = 1.0) -> Verdicts:
+    """One class; `groups` maps a signed displacement to a number of labels; the clean are less than `clean_px` off."""
     signed = np.repeat(list(groups), list(groups.values())) + np.random.default_rng(0).normal(
         0, 0.1, sum(groups.values())
     )
-    posterior = (np.abs(signed) < 1).astype(float)
+    posterior = (np.abs(signed) < clean_px).astype(float)
     posterior[:unsure] = 0.6
-    values = np.stack([np.abs(signed), signed], axis=1)
-    fit = Fit(values, np.ones(len(values), bool), fit_mixture(values, 2), 0, "")
-    posterior = posterior[:, None]
-    return Verdicts(posterior > 0.5, posterior, np.zeros(posterior.shape, bool), (fit,))
+    return verdicts_on(signed, posterior[:, None])
 
 
 def test_errors_on_both_sides_raise_no_doubt():
@@ -36,6 +40,29 @@ def test_errors_on_one_side_do(groups, sentence):
     assert doubt.startswith(sentence)
 
 
+@pytest.mark.parametrize(("offset", "word"), [(0.6, "larger"), (-0.6, "smaller")])
+def test_errors_below_a_pixel_count(offset, word):
+    (doubt,) = doubts(judged({0: 60, offset: 40}, clean_px=0.3))
+    assert doubt.startswith(f"40% of the labels are {word}")
+
+
+def test_a_quarter_on_the_other_side_is_enough():
+    assert doubts(judged({0: 50, 3: 40, -3: 10})) == ()
+    assert len(doubts(judged({0: 50, 3: 40, -3: 9}))) == 1
+
+
+def test_labels_that_are_neither_larger_nor_smaller_are_on_neither_side():
+    signed = np.r_[np.zeros(30), np.linspace(-0.5, 0.5, 70)]  # shifted labels have no sign
+    assert doubts(verdicts_on(signed, np.repeat([[0.0], [1.0]], [30, 70], axis=0))) == ()
+
+
+def test_a_class_that_a_rule_turned_down_does_not_hide_the_verdict_on_its_sample():
+    found = judged({0.4: 81, 3: 19})
+    assert doubts(found) == ()
+    posterior = np.concatenate([np.zeros((100, 1)), found.posterior], axis=1)
+    assert doubts(verdicts_on(found.fits[0].values[:, 1], posterior)) == ()
+
+
 def test_a_few_one_sided_errors_do_not():
     assert doubts(judged({0: 81, 3: 19})) == ()
     assert len(doubts(judged({0: 80, 3: 20}))) == 1
@@ -45,6 +72,19 @@ def test_labels_without_a_clear_verdict_are_counted():
     assert doubts(judged({0: 50, 3: 25, -3: 25}, unsure=20)) == ()
     (doubt,) = doubts(judged({0: 50, 3: 25, -3: 25}, unsure=21))
     assert doubt.startswith("21% of the labels are neither clearly clean nor clearly noisy")
+
+
+@pytest.mark.parametrize("sure", [0.05, 0.95])
+def test_the_ends_of_unsure_are_sure(sure):
+    signed = np.repeat([0.0, 3.0, -3.0], [50, 25, 25])
+    posterior = np.repeat([[sure], [0.0]], [50, 50], axis=0)
+    assert not any("neither" in doubt for doubt in doubts(verdicts_on(signed, posterior)))
+
+
+def test_what_is_as_likely_clean_as_not_is_left_out():
+    signed = np.repeat([0.0, 3.0], [60, 40])
+    found = doubts(verdicts_on(signed, np.repeat([[1.0], [0.5]], [60, 40], axis=0)))
+    assert found[0].startswith("40% of the labels are larger")
 
 
 def test_what_no_mixture_judged_is_not_doubted():

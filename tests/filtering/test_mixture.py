@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import multivariate_normal
+from scipy import integrate
+from scipy.stats import multivariate_normal, norm
 
 from bundle.self_cleansing.filtering import component_densities, fit_mixture
 
@@ -35,6 +36,11 @@ def test_groups_far_apart_are_recovered_and_ordered_by_mean(two_groups):
     np.testing.assert_allclose(fitted.weights, [0.7, 0.3], atol=0.01)
     np.testing.assert_allclose(fitted.means[:, 0], [two_groups[:70].mean(), two_groups[70:].mean()], atol=0.02)
     assert fitted.converged
+
+
+def test_components_are_ordered_by_their_first_feature():
+    rows = np.random.default_rng(0).normal([[0, 5]] * 40 + [[3, -5]] * 60, 0.1)
+    np.testing.assert_allclose(fit_mixture(rows, 2).means, [[0, 5], [3, -5]], atol=0.1)
 
 
 def test_order_of_samples_does_not_matter_and_global_seed_neither(two_groups):
@@ -84,7 +90,10 @@ def test_unusable_features_are_named(features, match):
 def test_densities_integrate_to_the_weights(two_groups):
     fitted = fit_mixture(two_groups, 2)
     grid = np.linspace(-5, 10, 20001)
-    np.testing.assert_allclose(np.trapezoid(component_densities(fitted, grid), grid, axis=0), fitted.weights, atol=1e-6)
+    densities = component_densities(fitted, grid)
+    np.testing.assert_allclose(integrate.trapezoid(densities, grid, axis=0), fitted.weights, atol=1e-6)
+    first = norm(fitted.means[0, 0], np.sqrt(fitted.covariances[0, 0, 0])).pdf(grid)
+    np.testing.assert_allclose(densities[:, 0], fitted.weights[0] * first, atol=1e-9)
 
 
 def test_densities_of_two_features_are_refused():
