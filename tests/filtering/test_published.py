@@ -88,6 +88,7 @@ def test_trap_a2_rounding_errors_are_split(kind, expected):
     assert 0.1 < published_filter(losses, kind, PAPER).clean.mean() < 0.9
     guarded = published_filter(losses, kind, FilterGuards(flat_losses_are_not_split=True))
     assert (guarded.clean == expected).all() and "hardly vary" in guarded.reason
+    assert published_filter(two_groups(), kind, FilterGuards(flat_losses_are_not_split=True)).reason == ""
 
 
 def missing_and_boundary_noise():
@@ -156,8 +157,12 @@ def test_the_crossing_lies_between_the_means_where_the_posteriors_are_equal():
     np.testing.assert_array_equal(losses[between, 0] < crossing, mixture.posteriors[between, 0] > 0.5)
 
 
-@pytest.mark.parametrize(("weights", "expected"), [([1 - 1e-9, 1e-9], 1.0), ([1e-9, 1 - 1e-9], 0.0)])
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [([1 - 1e-9, 1e-9], 1.0), ([1e-9, 1 - 1e-9], 0.0), ([0.75, 0.25], 1.0), ([0.25, 0.75], 0.0), ([0.5, 0.5], 0.5)],
+)
 def test_a_component_that_outweighs_the_other_everywhere_takes_the_interval(weights, expected):
+    """Of two Gaussians of variance 1, one apart, that is so if their weights differ by more than a factor sqrt(e)."""
     mixture = fit_mixture(np.r_[np.linspace(-1, 1, 50), np.linspace(0, 2, 50)], 2)
     changed = {
         "weights": np.array(weights),
@@ -167,7 +172,7 @@ def test_a_component_that_outweighs_the_other_everywhere_takes_the_interval(weig
         "bic": 0.0,
         "converged": True,
     }
-    assert crossing_between_means(type(mixture)(**changed)) == expected
+    assert crossing_between_means(type(mixture)(**changed)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("skewed", [False, True])
@@ -193,6 +198,9 @@ def test_guard_e_still_splits_two_real_groups_and_rejects_a_single_group_of_pseu
     np.testing.assert_array_equal(
         published_filter(losses, "manual", guards).clean, published_filter(losses, "manual", PAPER).clean
     )
+    rng = np.random.default_rng(0)
+    near = column(rng.normal(0.3, 0.04, 3000), rng.normal(0.4, 0.04, 3000))  # 2.5 standard deviations
+    assert published_filter(near, "manual", guards).reason == ""
     single = column(np.random.default_rng(0).normal(0.3, 0.05, 200))
     verdicts = published_filter(single, "pseudo", guards)
     assert not verdicts.clean.any() and "one group" in verdicts.reason
@@ -247,3 +255,9 @@ def test_with_every_guard_nothing_is_left_to_fit_in_an_empty_data_set():
 def test_bad_input_is_named(losses, kind, guards, match):
     with pytest.raises(ValueError, match=match):
         published_filter(losses, kind, guards)
+
+
+def test_an_input_of_another_shape_is_named():
+    area = np.zeros((2, 1), int)
+    with pytest.raises(ValueError, match=r"needs label_area of shape \(3, 1\), got shape \(2, 1\)"):
+        published_filter(np.zeros((3, 1)), "manual", FilterGuards(both_empty_is_clean=True), label_area=area)
