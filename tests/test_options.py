@@ -28,6 +28,7 @@ def files(tmp_path: Path) -> str:
         ["--train::trainer::amp", "false", "--extra", "5"],
         ["--train#lr=1", "--tracking", "mlflow", "--meta_file", "x.json"],
         ["--max_epochs", "-1"],
+        ["-max_epochs", "4"],
     ],
 )
 def test_accepts_what_is_read(files: str, words: list[str]) -> None:
@@ -40,6 +41,9 @@ def test_accepts_what_is_read(files: str, words: list[str]) -> None:
         (["--max_epoch", "4"], r"--max_epoch is not a setting of .*base.yaml.*; did you mean --max_epochs\?"),
         (["--max-epoch=4"], r"--max_epoch is not a setting .* did you mean --max_epochs\?"),
         (["--trian::trainer::amp", "false"], r"--trian is not a setting .* did you mean --train\?"),
+        (["-max_epoch", "4"], r"--max_epoch is not a setting .* did you mean --max_epochs\?"),
+        (["-max_epoch=4"], r"--max_epoch is not a setting .* did you mean --max_epochs\?"),
+        (["--override", "4"], "--override is not a setting"),
         (["--zzz", "1"], "--zzz is not a setting .*; its settings are the top-level keys of these files"),
     ],
 )

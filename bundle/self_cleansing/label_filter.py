@@ -12,6 +12,7 @@ import numpy as np
 from .filtering import FilterGuards, Fit, Provenance, Verdicts, cascade, displacement_filter, doubts, published_filter
 from .filtering.verdicts import Unit
 from .label_bank import LabelBank
+from .settings import Rule, check_rules, number, or_none, whole
 from .sweep import Sweep
 
 
@@ -80,6 +81,19 @@ class PublishedFilter:
         return Filtered(manual, pseudo, cascade(manual.clean, pseudo.clean))
 
 
+OPTIONS: dict[str, Rule] = {  # of `displacement_filter`
+    **dict.fromkeys(("num_components", "min_samples"), whole(1)),
+    "seen_area_px": whole(0),
+    **dict.fromkeys(("min_posterior", "min_seen_fraction", "no_gap_ratio"), number(0, 1)),
+    **dict.fromkeys(("clip_px", "resolution_px"), number(1e-3)),
+    "same_group_px": number(0),
+    "max_clean_displacement_px": or_none(number(0)),
+    **dict.fromkeys(
+        ("noisy_class_rejects_image", "uncompared_is_clean"), Rule(lambda value: type(value) is bool, "true or false")
+    ),
+}
+
+
 @dataclass(frozen=True)
 class DisplacementFilter:
     """The practical filter: a mixture on boundary displacements; a noisy label is left out, not replaced.
@@ -96,12 +110,14 @@ class DisplacementFilter:
     renews: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        try:  # on one sample without a label: better before a training than in its midst
-            displacement_filter(*np.zeros((4, 1, 1), dtype=np.int64), unit=self.unit, seed=self.seed, **self.options)
-        except TypeError as error:
+        if unknown := sorted(set(self.options) - set(OPTIONS)):
             raise ValueError(
-                f"options of the label filter must be its arguments, got {self.options} ({error})"
-            ) from None
+                f"options of the label filter are {', '.join(OPTIONS)}; got {', '.join(map(repr, unknown))}"
+            )
+        check_rules(self.options, OPTIONS, prefix="label_filter options: ")
+        displacement_filter(
+            *np.zeros((4, 0, 1), dtype=np.int64), unit=self.unit, **self.options
+        )  # is there such a unit?
 
     def __call__(self, found: Sweep, bank: LabelBank) -> Filtered:
         areas = (area.numpy() for area in found.manual_areas)
@@ -120,5 +136,5 @@ class RenewAll:
     def __call__(self, found: Sweep, bank: LabelBank) -> Filtered:
         clean = np.zeros(tuple(found.manual_loss.shape), dtype=bool)
         values = np.zeros((len(clean), 1))
-        fit = Fit(values, np.zeros(len(clean), dtype=bool), None, None, "no filter, all labels are renewed")
+        fit = Fit(values, np.zeros(len(clean), dtype=bool), None, (), "no filter, all labels are renewed")
         return Filtered(Verdicts(clean, clean.astype(float), ~clean, (fit,)), None, cascade(clean))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,7 +16,8 @@ from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 from monai.bundle.utils import ID_SEP_KEY
 
-_OF_MONAI = set(inspect.signature(monai.bundle.run).parameters)
+_OF_MONAI = {one.name for one in inspect.signature(monai.bundle.run).parameters.values() if one.kind != one.VAR_KEYWORD}
+_OPTION = re.compile(r"--?([a-zA-Z].*)", re.DOTALL)  # fire takes one dash as well; -3 is a number
 
 
 def check_options(arguments: Sequence[str] | None = None) -> None:
@@ -46,10 +48,10 @@ def _top(key: str) -> str:
 
 
 def _options(words: Sequence[str]) -> dict[str, str]:
-    """Names and values of `--name value` and `--name=value`, as fire reads them: a dash in a name is an underscore."""
+    """Names and values of `--name value`, `--name=value` and both with one dash, as fire reads them."""
     given = {}
     for word, following in pairwise([*words, ""]):
-        if word.startswith("--"):
-            name, equals, value = word[2:].partition("=")
+        if option := _OPTION.fullmatch(word):
+            name, equals, value = option[1].partition("=")
             given[name.replace("-", "_")] = value if equals else following
     return given

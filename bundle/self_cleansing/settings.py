@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -18,11 +18,19 @@ class Rule(NamedTuple):
     words: str
 
 
-def _whole(least: int) -> Rule:
+def whole(least: int) -> Rule:
+    """A whole number from `least` on; True is none."""
     return Rule(lambda value: _is(value, Integral) and value >= least, f"a whole number from {least} on")
 
 
-def _or_none(rule: Rule) -> Rule:
+def number(least: float, most: float = inf) -> Rule:
+    """A finite number in [least, most]."""
+    words = f"a number from {least:g} on" if most == inf else f"a number in [{least:g}, {most:g}]"
+    return Rule(lambda value: _is(value, Real) and least <= value <= most and value < inf, words)
+
+
+def or_none(rule: Rule) -> Rule:
+    """What the rule says, or None."""
     return Rule(lambda value: value is None or rule.holds(value), f"{rule.words}, or null")
 
 
@@ -43,14 +51,14 @@ def _is_there(device: Any) -> bool:
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("max_epochs", "stage_epochs", "update_every", "val_interval"), _whole(1)),
-    **dict.fromkeys(("batch_size", "shrink", "head_channels", "copies"), _whole(1)),
-    **dict.fromkeys(("seed", "warmup_epochs", "ramp_end_epoch"), _whole(0)),
-    **dict.fromkeys(("patch_size", "patience"), _or_none(_whole(1))),
-    "plane_size": _whole(8),
-    "folds": _whole(2),
-    "split_seed": _or_none(_whole(0)),
-    "learning_rate": Rule(lambda value: _is(value, Real) and 0 <= value < inf, "a number from 0 on"),
+    **dict.fromkeys(("max_epochs", "stage_epochs", "update_every", "val_interval"), whole(1)),
+    **dict.fromkeys(("batch_size", "shrink", "head_channels", "copies"), whole(1)),
+    **dict.fromkeys(("seed", "warmup_epochs", "ramp_end_epoch"), whole(0)),
+    **dict.fromkeys(("patch_size", "patience"), or_none(whole(1))),
+    "plane_size": whole(8),
+    "folds": whole(2),
+    "split_seed": or_none(whole(0)),
+    "learning_rate": number(0),
     "network_size": Rule(
         lambda value: _is(value, Integral) and value >= 8 and value % 8 == 0,
         "a positive multiple of 8, because the network halves it three times",
@@ -61,16 +69,24 @@ RULES: dict[str, Rule] = {
 
 
 def check_settings(**settings: Any) -> None:
+    """Refuse a setting that breaks its rule in RULES; see `check_rules`."""
+    check_rules(settings, RULES)
+
+
+def check_rules(settings: Mapping[str, Any], rules: Mapping[str, Rule], prefix: str = "") -> None:
     """Refuse a setting that breaks its rule.
 
     Args:
-        settings: names of RULES, and their values.
+        settings: names of rules, and their values.
+        rules: the rules by name.
+        prefix: put before the name in what is said.
 
     Raises:
-        ValueError: names the first that breaks one, and its value.
+        ValueError: names the first setting that breaks its rule, and its value.
     """
     for name, value in settings.items():
-        if not RULES[name].holds(value):
+        if not rules[name].holds(value):
             raise ValueError(
-                f"{name} must be {RULES[name].words}, got {value!r}; correct it in the config or on the command line"
+                f"{prefix}{name} must be {rules[name].words}, got {value!r}; correct it in the config or on the "
+                "command line"
             )

@@ -84,7 +84,7 @@ ROWS = [
     overlay(
         "an unknown option of the filter",
         "label_filter: {_target_: bundle.self_cleansing.label_filter.DisplacementFilter, options: {clip: 3}}",
-        "error: options of the label filter must be its arguments, got {'clip': 3} (~)",
+        "error: options of the label filter are num_components, ~; got 'clip'",
     ),
     overlay(
         "an impossible augmentation",
@@ -315,7 +315,25 @@ ROWS = [
     option(
         "an odd option of the filter",
         "--label_filter#options {'oddly':3}",
-        "error: options of the label filter must be its arguments, got {'oddly': 3} (~)",
+        "error: options of the label filter are num_components, ~; got 'oddly'",
+    ),
+    option(
+        "a number of the filter in quotes",
+        "--label_filter#options {'no_gap_ratio':'0.9'}",
+        "error: label_filter options: no_gap_ratio must be a number in [0, 1], got '0.9'; correct it in "
+        "the config or on the command line",
+    ),
+    option(
+        "a filter of no components",
+        "--label_filter#options {'num_components':0}",
+        "error: label_filter options: num_components must be a whole number from 1 on, got 0; correct it "
+        "in the config or on the command line",
+    ),
+    option(
+        "a filter that believes nothing",
+        "--label_filter#options {'min_posterior':5}",
+        "error: label_filter options: min_posterior must be a number in [0, 1], got 5; correct it in the "
+        "config or on the command line",
     ),
     option(
         "a grid of nothing",

@@ -175,7 +175,7 @@ def test_samples_without_a_class_to_compare_can_be_believed(discs):
 def test_clean_labels_split_between_two_components_stay_together():
     """Clean labels alone: three components must share them, and believing one of the three would lose the rest."""
     discs = make_discs(counts=(150, 0, 0, 0))
-    never = {"same_group_px": 0.0, "no_gap_ratio": 1.0}
+    never = {"same_group_px": 0.0, "no_gap_ratio": 1.1}  # the nearest component is always in
     by_distance, by_gap, single = (
         displacement_filter(*discs.areas, **never | options)
         for options in ({"same_group_px": 1.0}, {"no_gap_ratio": 0.9}, {})
@@ -226,7 +226,7 @@ def test_labels_one_pixel_off_in_a_group_of_their_own_are_not_clean():
 def test_the_nearest_group_has_the_least_signed_and_half_the_absolute_displacement():
     areas = measured((30, 2.2, 0.0), (30, 0.6, 0.6))  # 1.1 against 0.9
     fit = displacement_filter(*areas, num_components=2, same_group_px=0.0).fits[0]
-    np.testing.assert_allclose(fit.mixture.means[fit.clean_component], [0.6, 0.6], atol=0.05)
+    np.testing.assert_allclose(fit.mixture.means[list(fit.clean_group)], [[0.6, 0.6]], atol=0.05)
 
 
 def test_components_are_no_narrower_than_the_resolution():

@@ -10,7 +10,7 @@ from bundle.self_cleansing.filtering import Fit, Verdicts, displacement_filter, 
 def verdicts_on(signed: np.ndarray, posterior: np.ndarray) -> Verdicts:
     """Labels with these signed displacements (N,), judged as one, and posteriors (N, K)."""
     values = np.stack([np.abs(signed), signed], axis=1)
-    fit = Fit(values, np.ones(len(values), bool), fit_mixture(values, 2), 0, "")
+    fit = Fit(values, np.ones(len(values), bool), fit_mixture(values, 2), (0,), "")
     return Verdicts(posterior > 0.5, posterior, np.zeros(posterior.shape, bool), (fit,))
 
 
@@ -87,9 +87,19 @@ def test_what_is_as_likely_clean_as_not_is_left_out():
     assert found[0].startswith("40% of the labels are larger")
 
 
-def test_what_no_mixture_judged_is_not_doubted():
+def test_labels_that_could_not_be_told_apart_are_doubted():
     nothing = np.zeros((0, 2), int)
-    assert doubts(displacement_filter(nothing, nothing, nothing, nothing)) == ()
+    (doubt,) = doubts(displacement_filter(nothing, nothing, nothing, nothing))
+    assert doubt.startswith("the labels could not be told apart (only 0 samples to compare, 24 needed)")
+
+
+def test_labels_that_a_rule_judged_are_not_looked_at():
+    found = judged({0: 50, 3: 25, -3: 25})
+    fit = found.fits[0]
+    looked_at = np.abs(fit.values[:, 1]) < 2  # of those that are left out, only these were compared
+    judged_by_rule = Fit(fit.values, looked_at | (fit.values[:, 1] < -2), fit.mixture, fit.clean_group, "")
+    (doubt,) = doubts(Verdicts(found.clean, found.posterior, found.by_rule, (judged_by_rule,)))
+    assert doubt.startswith("33% of the labels are smaller")
 
 
 def test_classes_are_doubted_one_by_one():

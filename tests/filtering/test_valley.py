@@ -64,7 +64,18 @@ def test_the_lowest_point_on_the_ridgeline_is_the_pass_that_any_path_must_cross(
 
 def test_order_does_not_matter_and_a_component_has_no_valley_to_itself(slanted):
     assert valley_ratio(slanted, 0, 1) == pytest.approx(valley_ratio(slanted, 1, 0), rel=1e-12)
-    assert valley_ratio(slanted, 1, 1) == 1
+    assert valley_ratio(slanted, 1, 1) == pytest.approx(1, rel=1e-12)
+
+
+@pytest.mark.parametrize("widths", [(0.1, 3.0), (3.0, 0.1), (0.02, 5.0)])
+def test_a_valley_beside_a_broad_component_is_seen(widths):
+    first, second = widths
+    mixture = mixture_of([[0.0], [2.0]], [[[first**2]], [[second**2]]], [0.02, 0.98])
+    axis = np.linspace(0, 2, 200_001)  # the second route: every point on the way
+    parts = [multivariate_normal(mixture.means[c], mixture.covariances[c]).pdf(axis) for c in range(2)]
+    density = mixture.weights @ np.stack(parts)
+    peaks = np.minimum(np.maximum.accumulate(density), np.maximum.accumulate(density[::-1])[::-1])
+    assert valley_ratio(mixture, 0, 1) == pytest.approx((density / peaks).min(), rel=0.01)
 
 
 def test_a_group_that_the_mixture_split_has_no_valley_and_a_second_group_has():

@@ -6,12 +6,14 @@ import io
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from PIL import Image
 
 from bundle.self_cleansing.filtering import FilterGuards, Provenance, displacement_filter, published_filter
 from bundle.self_cleansing.report import PanelSample, choose_samples, draw_run, save_png, verdict_word
+from bundle.self_cleansing.report.colours import CLEAN
 from bundle.self_cleansing.report.filter_plot import draw_fit
 
 NAMES = ["RV", "LV"]
@@ -125,15 +127,17 @@ def test_the_ellipses_lie_two_standard_deviations_around_the_components():
     ax = Figure().subplots()
     draw_fit(ax, found.fits[0], found.clean.any(axis=1), "filter")
     ellipses = [patch for patch in ax.patches if isinstance(patch, Ellipse)]  # without those of the legend
-    mixture, clean = found.fits[0].mixture, found.fits[0].clean_component
+    mixture, clean = found.fits[0].mixture, found.fits[0].clean_group
     assert len(ellipses) == len(mixture.weights) >= 3
     for number, ellipse in enumerate(ellipses):
         corners = ellipse.get_co_vertices() + ellipse.get_vertices()
         offset = np.array(corners)[:, ::-1] - mixture.means[number]  # axes are (signed, absolute)
         squared = np.einsum("ni,ij,nj->n", offset, np.linalg.inv(mixture.covariances[number]), offset)
         np.testing.assert_allclose(squared, 4.0)
-        assert (ellipse.get_label() == "clean component") == (number == clean)
-    assert abs(mixture.means[clean, 1]) < 1
+        assert (ellipse.get_edgecolor() == to_rgba(CLEAN)) == (number in clean)
+    labels = [str(ellipse.get_label()) for ellipse in ellipses]
+    assert labels.count("taken for clean") == labels.count("other component") == 1
+    assert clean and (np.abs(mixture.means[list(clean), 1]) < 1).all()
 
 
 def test_equal_runs_give_equal_files():

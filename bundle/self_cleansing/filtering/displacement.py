@@ -114,7 +114,8 @@ def displacement_filter(
         min_samples: the default exceeds the 23 free parameters of four components in two dimensions.
         max_clean_displacement_px: in the distance that picks the component. 2 px lies between clean labels under a
             useful network (0.4 to 0.9 where contours are 1 to 2 px off) and labels dilated by 1.8 px (2.7); scale it
-            with the image where pixels are much finer than 1.5 mm. None switches the test off.
+            with the image where pixels are much finer than 1.5 mm. None switches the test off, and with it the limit of
+            components that have no gap between them.
         seed: of the mixture.
 
     Returns:
@@ -133,8 +134,11 @@ def displacement_filter(
 
     def judge(values: NDArray[np.float64]) -> Judgement:
         values = np.clip(values, -clip_px, clip_px)
-        if len(values) < min_samples or len(np.unique(values, axis=0)) < num_components:
+        if len(values) < min_samples:
             reason = f"only {len(values)} samples to compare, {min_samples} needed"
+            return Judgement.unsplit(values, clean=True, reason=reason)
+        if (distinct := len(np.unique(values, axis=0))) < num_components:
+            reason = f"only {distinct} different samples for {num_components} components"
             return Judgement.unsplit(values, clean=True, reason=reason)
         mixture = fit_mixture(values, num_components, seed=seed, regularisation=resolution_px**2)
         distances = mixture.means[:, 0] / 2 + np.abs(mixture.means[:, 1])
@@ -148,8 +152,9 @@ def displacement_filter(
             return Judgement.unsplit(values, clean=True, reason=reason)
         no_gap = np.array([valley_ratio(mixture, nearest, other) >= no_gap_ratio for other in range(num_components)])
         group = (distances <= same_group_px) | (no_gap & (distances <= limit_px))
+        group[nearest] = True
         posterior = mixture.posteriors[:, group].sum(axis=1)
-        return Judgement(posterior > min_posterior, posterior, values, mixture, nearest)
+        return Judgement(posterior > min_posterior, posterior, values, mixture, tuple(np.flatnonzero(group).tolist()))
 
     verdicts = decide(
         features, comparable, missing | unseen, judge, unit=unit, noisy_class_rejects_image=noisy_class_rejects_image

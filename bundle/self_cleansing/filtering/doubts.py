@@ -24,14 +24,17 @@ def doubts(verdicts: Verdicts) -> tuple[str, ...]:
     """List the reasons to look at some labels before the verdicts of `displacement_filter` are relied on.
 
     Returns:
-        sentences without a full stop; empty if nothing is odd. Labels that no mixture judged are not looked at.
+        sentences without a full stop; empty if nothing is odd. Labels that a rule judged are not looked at.
     """
     found: list[str] = []
     for k, fit in enumerate(verdicts.fits):
-        if fit.mixture is not None:
-            # One fit for all classes: where a rule turned one class down, the others still have the sample's posterior.
-            posterior = verdicts.posterior.max(axis=1) if len(verdicts.fits) == 1 else verdicts.posterior[:, k]
-            found += _of_mixture(fit.values[fit.fitted, 1], posterior[fit.fitted])
+        if fit.mixture is None:
+            found.append(f"the labels could not be told apart ({fit.reason}), so none was left out for its outline")
+            continue
+        # One fit for all classes: where a rule turned one class down, the others still have the sample's verdict.
+        classes = slice(None) if len(verdicts.fits) == 1 else slice(k, k + 1)
+        clean, posterior = verdicts.clean[fit.fitted, classes], verdicts.posterior[fit.fitted, classes]
+        found += _of_mixture(fit.values[fit.fitted, 1], np.max(clean, axis=1), np.max(posterior, axis=1))
     return tuple(found)
 
 
@@ -42,11 +45,10 @@ def unsettled(changed_share: float) -> tuple[str, ...]:
     return (f"{changed_share:.0%} of the verdicts changed at the last update: the training has not settled",)
 
 
-def _of_mixture(signed_px: NDArray[np.float64], posterior: NDArray[np.float64]) -> list[str]:
-    """Doubts about the n > 0 labels of one mixture: signed displacement and posterior of the clean group, both (n,)."""
+def _of_mixture(signed_px: NDArray[np.float64], clean: NDArray[np.bool_], posterior: NDArray[np.float64]) -> list[str]:
+    """Doubts about the n > 0 labels of one mixture: signed displacement, verdict and posterior of each, all (n,)."""
     found = []
-    left_out = posterior <= 0.5
-    larger, smaller = (left_out & (signed_px > 0)).mean(), (left_out & (signed_px < 0)).mean()
+    larger, smaller = (~clean & (signed_px > 0)).mean(), (~clean & (signed_px < 0)).mean()
     if max(larger, smaller) >= ONE_SIDED_SHARE and min(larger, smaller) < OTHER_SIDE * max(larger, smaller):
         word, other = ("larger", "smaller") if larger > smaller else ("smaller", "larger")
         found.append(

@@ -204,4 +204,4 @@ def _split_by_loss(losses: NDArray[np.float64], kind: LabelKind, guards: FilterG
             return Judgement.unsplit(normalised, clean=one_group_is_clean, reason=reason)
     low, high = mixture.posteriors.T  # components are ordered by mean
     clean = normalised[:, 0] < crossing_between_means(mixture) if guards.threshold_between_means else low > high
-    return Judgement(clean, low, normalised, mixture, clean_component=0)
+    return Judgement(clean, low, normalised, mixture, clean_group=(0,))

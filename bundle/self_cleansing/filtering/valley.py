@@ -12,22 +12,25 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 from scipy.stats import multivariate_normal
 
 from .mixture import Mixture
 
-STEPS = 100
+# Of the curve's parameter. Evenly in its log odds as well: where one component is ten times as wide as the other, an
+# even step before its mean would be most of the way.
+SHARES = np.union1d(np.linspace(0, 1, 201), expit(np.linspace(-15, 15, 300)))
 
 
 def ridgeline(mixture: Mixture, first: int, second: int) -> NDArray[np.float64]:
     """The points between two components at which their densities have parallel gradients.
 
     Returns:
-        float64 (STEPS + 1, d), from the mean of `first` to the mean of `second`.
+        float64 (S, d), from the mean of `first` to the mean of `second`; S is the number of SHARES.
     """
     inverse = np.linalg.inv(mixture.covariances[[first, second]])  # (2, d, d)
     pulled = np.einsum("cij,cj->ci", inverse, mixture.means[[first, second]])  # (2, d)
-    share = np.stack([np.linspace(1, 0, STEPS + 1), np.linspace(0, 1, STEPS + 1)], axis=1)  # (S, 2)
+    share = np.stack([1 - SHARES, SHARES], axis=1)  # (S, 2)
     return np.linalg.solve(np.tensordot(share, inverse, 1), (share @ pulled)[..., None])[..., 0]
 
 
@@ -35,7 +38,8 @@ def valley_ratio(mixture: Mixture, first: int, second: int) -> float:
     """How deep the deepest valley between two components is: its density over the lower of the peaks on its sides.
 
     Returns:
-        In (0, 1]. 1: no valley, the two are one group (a component and itself, for one). Near 0: a wide gap.
+        In [0, 1]. 1: no valley, the two are one group (a component and itself, for one, but for rounding). Near 0: a
+        wide gap.
 
     Raises:
         IndexError: if a component is not in the mixture.

@@ -25,10 +25,10 @@ class Judgement:
 
     Attributes:
         clean: bool (n,).
-        posterior: float64 (n,) in [0, 1], of the clean component; 1 or 0 where no mixture was fitted.
+        posterior: float64 (n,) in [0, 1], of the clean group; 1 or 0 where no mixture was fitted.
         values: float64 (n, d), the features as the mixture saw them.
         mixture: None if nothing was fitted; then `reason` says why.
-        clean_component: index into the mixture.
+        clean_group: the components of the mixture that are taken for clean labels.
         reason: why the samples were not split; '' if they were.
     """
 
@@ -36,7 +36,7 @@ class Judgement:
     posterior: NDArray[np.float64]
     values: NDArray[np.float64]
     mixture: Mixture | None = None
-    clean_component: int | None = None
+    clean_group: tuple[int, ...] = ()
     reason: str = ""
 
     @classmethod
@@ -54,14 +54,14 @@ class Fit:
         values: float64 (N, d), the features as the mixture saw them; 0 where `fitted` is False.
         fitted: bool (N,), the samples that no rule decided. The rows of `mixture.posteriors` follow their order.
         mixture: None if the samples were not split; then `reason` says why.
-        clean_component: index into the mixture.
+        clean_group: the components of the mixture that are taken for clean labels.
         reason: '' if the samples were split.
     """
 
     values: NDArray[np.float64]
     fitted: NDArray[np.bool_]
     mixture: Mixture | None
-    clean_component: int | None
+    clean_group: tuple[int, ...]
     reason: str
 
 
@@ -71,7 +71,7 @@ class Verdicts:
 
     Attributes:
         clean: bool (N, K).
-        posterior: float64 (N, K) in [0, 1], the probability of the clean component; exactly 1 or 0 where a rule
+        posterior: float64 (N, K) in [0, 1], the probability of the clean group; exactly 1 or 0 where a rule
             decided or where the samples were not split. Never NaN.
         by_rule: bool (N, K), True where no feature was looked at: a rule decided, or there was nothing to compare.
         fits: one `Fit` (unit 'image') or K of them (unit 'class').
@@ -144,7 +144,7 @@ def decide(
         clean[mask, k], posterior[mask, k] = judgement.clean, judgement.posterior
         values = np.zeros((len(mask), features.shape[2]))
         values[mask] = judgement.values
-        fits.append(Fit(values, mask.copy(), judgement.mixture, judgement.clean_component, judgement.reason))
+        fits.append(Fit(values, mask.copy(), judgement.mixture, judgement.clean_group, judgement.reason))
     return Verdicts(
         clean=clean & ~noisy, posterior=np.where(noisy, 0.0, posterior), by_rule=noisy | ~fitted, fits=tuple(fits)
     )

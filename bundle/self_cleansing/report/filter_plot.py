@@ -93,15 +93,20 @@ def _draw_ellipses(ax: Axes, fit: Fit, clean: NDArray[np.bool_]) -> None:
     top = max(absolute.max(initial=1.0), 1.0) * 1.05
     ax.plot([-top, 0, top], [top, 0, top], color=GREY, linewidth=0.8)
     for number in range(0 if fit.mixture is None else len(fit.mixture.weights)):
-        is_clean = number == fit.clean_component
-        ax.add_patch(_ellipse(fit, number, is_clean))
+        ax.add_patch(_ellipse(fit, number))
     ax.set(xlabel="signed displacement (px, positive: label larger)", ylabel="absolute displacement (px)")
     ax.set(xlim=(-top, top), ylim=(min(-0.03 * top, 0), top))
 
 
-def _ellipse(fit: Fit, number: int, is_clean: bool) -> Ellipse:
-    """The ellipse ELLIPSE_DEVIATIONS standard deviations around a component, in axes (signed, absolute)."""
+def _ellipse(fit: Fit, number: int) -> Ellipse:
+    """The ellipse ELLIPSE_DEVIATIONS standard deviations around a component, in axes (signed, absolute).
+
+    The first one of each kind is labelled, for the legend.
+    """
     assert fit.mixture is not None
+    is_clean = number in fit.clean_group
+    is_first = not any((earlier in fit.clean_group) == is_clean for earlier in range(number))
+    words = "taken for clean" if is_clean else "other component"
     center, covariance = fit.mixture.means[number][::-1], fit.mixture.covariances[number][::-1, ::-1]
     variances, axes = np.linalg.eigh(covariance)
     width, height = 2 * ELLIPSE_DEVIATIONS * np.sqrt(variances)
@@ -114,10 +119,6 @@ def _ellipse(fit: Fit, number: int, is_clean: bool) -> Ellipse:
         edgecolor=CLEAN if is_clean else THRESHOLD,
         linestyle="-" if is_clean else "--",
         linewidth=2.5 if is_clean else 1.2,
-        label="clean component" if is_clean else ("other component" if number == _first_other(fit) else None),
+        label=words if is_first else None,
         zorder=3,
     )
-
-
-def _first_other(fit: Fit) -> int:
-    return 1 if fit.clean_component == 0 else 0
