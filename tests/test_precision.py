@@ -22,6 +22,7 @@ from bundle.self_cleansing.losses import (
     TLoss,
     soft_dice_loss,
 )
+from bundle.self_cleansing.networks import ResidualUNet
 
 ROUNDOFF = {torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}
 CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"))
@@ -68,16 +69,48 @@ def test_a_loss_moves_no_more_than_rounding_of_the_logits_explains(loss, dtype, 
 
 @every_device
 @every_type
-def test_a_prediction_and_the_practical_verdict_do_not_move_at_all(dtype, device):
-    """Rounding keeps the sign of a logit, and the filter looks at nothing else."""
+def test_rounding_the_logits_moves_no_predicted_pixel(dtype, device):
+    """It keeps the sign of a logit (above 2^-25), and the practical filter looks at nothing else."""
     logits, labels = (one.to(device) for one in hearts())
+    assert logits.abs().min() > 2**-24
     exact, rounded = (compare_areas(labels, one > 0) for one in (logits, logits.to(dtype)))
     assert all(torch.equal(one, other) for one, other in zip(exact, rounded, strict=True))
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[ResidualUNet, torch.Tensor, torch.Tensor]:
+    """A network that has learnt to find noisy discs, its images float32 (N, 1, 32, 32), and the discs bool."""
+    torch.manual_seed(0)
+    logits, labels = hearts()
+    discs = logits > 0
+    images = discs + 0.3 * torch.randn(discs.shape)
+    network, loss = ResidualUNet(in_channels=1, num_classes=1), BinaryCrossEntropy()
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    for _ in range(12):
+        for batch in torch.randperm(len(images)).split(8):
+            optimizer.zero_grad()
+            loss(network(images[batch]), discs[batch].float(), torch.ones(len(batch), 1)).backward()
+            optimizer.step()
+    return network.eval(), images, labels
+
+
+@every_device
+@every_type
+def test_a_network_in_half_precision_gives_the_same_verdicts(trained, dtype, device):
+    network, images, labels = (one.to(device) for one in trained)
+    with torch.no_grad():
+        exact = network(images)
+        with torch.autocast(device, dtype=dtype):
+            half = network(images)
+    assert half.dtype == dtype
+    # Each of some 20 layers rounds its input and its weights.
+    assert 0 < (half.float() - exact).abs().max() <= 40 * ROUNDOFF[dtype] * exact.abs().max()
+    assert ((half > 0) != (exact > 0)).float().mean() <= ROUNDOFF[dtype]
     one, other = (
-        displacement_filter(*(area.cpu().numpy() for area in areas), num_components=2) for areas in (exact, rounded)
+        displacement_filter(*(area.cpu().numpy() for area in compare_areas(labels, logits > 0)), num_components=2)
+        for logits in (exact, half)
     )
-    np.testing.assert_array_equal(one.clean, other.clean)
-    assert one.clean.tolist() == [[number % 3 != 0] for number in range(48)]
+    assert one.clean.tolist() == other.clean.tolist() == [[number % 3 != 0] for number in range(48)]
 
 
 @every_device
