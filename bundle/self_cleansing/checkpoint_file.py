@@ -15,52 +15,46 @@ from .data.whole_file import whole_file
 ZIP_START = b"PK\x03\x04"  # how PyTorch tells its formats apart
 
 
-def check_checkpoint_file(path: str | os.PathLike[str]) -> None:
-    """Compare every byte of a file of torch.save with its checksums.
+class UnreadableFile(ValueError):
+    """A file that is no file of torch.save, or a damaged one; `reason` says in a few words why."""
 
-    Without it a flipped bit on a disk would be a wrong weight, and nothing would say so. Files in PyTorch's format
-    before 1.6, which has no checksums, pass.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is damaged.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"weights {path} do not exist; check the path")
-    with open(path, "rb") as file:
-        if file.read(len(ZIP_START)) != ZIP_START:
-            return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            bad = archive.testzip()
-    except Exception as error:  # zipfile raises what it likes of a damaged header
-        bad = f"its table of contents: {error}"
-    if bad is not None:
-        raise ValueError(f"{path} is damaged (checksum of {bad}); copy it again from its source, or train again")
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} cannot be read as weights ({reason}); copy it again from its source, or train again")
+        self.reason = reason
 
 
 def load_checkpoint_file(path: str | os.PathLike[str]) -> Any:
     """Load what torch.save wrote, on the CPU: tensors and plain values, no other objects.
 
+    Every byte is compared with its checksum: without that a flipped bit on a disk would be a wrong weight, and nothing
+    would say so. Files in PyTorch's format before 1.6 have no checksums.
+
     Raises:
-        FileNotFoundError, ValueError: as `check_checkpoint_file`; also if it is no file of torch.save, or holds other
-            objects.
+        FileNotFoundError: if there is no such file.
+        UnreadableFile: if it is damaged, no file of torch.save, or holds other objects.
     """
-    check_checkpoint_file(path)
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"weights {path} do not exist; check the path")
+    if reason := _damage(path):
+        raise UnreadableFile(path, reason)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of what kind depends on where the file is damaged
-        reason = " ".join(str(error).split())[:120]
-        raise ValueError(
-            f"{path} cannot be read as weights ({type(error).__name__}: {reason}); copy it again from its source, or "
-            "train again"
-        ) from error
+        raise UnreadableFile(path, type(error).__name__) from error
 
 
-def brief(error: ValueError) -> str:
-    """What `load_checkpoint_file` objected to, in a few words."""
-    return "its checksums are wrong" if error.__cause__ is None else type(error.__cause__).__name__
+def _damage(path: Path) -> str:
+    """What its checksums say against a file, "" if nothing or if it has none."""
+    with open(path, "rb") as file:
+        if file.read(len(ZIP_START)) != ZIP_START:
+            return ""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+    except Exception:  # zipfile raises what it likes of a damaged header
+        return "it is cut short, or its table of contents is damaged"
+    return "" if bad is None else f"the checksum of its part {bad} is wrong"
 
 
 def save_checkpoint_file(content: Any, path: str | os.PathLike[str]) -> None:

@@ -7,7 +7,7 @@ import os
 
 from torch import nn
 
-from .checkpoint_file import brief, load_checkpoint_file
+from .checkpoint_file import UnreadableFile, load_checkpoint_file
 
 
 def load_weights(network: nn.Module, path: str | os.PathLike[str], remedy: str = "name another model") -> None:
@@ -26,8 +26,8 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str], remedy: str =
         raise FileNotFoundError(f"model {path} does not exist; {remedy}")
     try:
         state = load_checkpoint_file(path)
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read as weights ({brief(error)}); {remedy}") from None
+    except UnreadableFile as error:
+        raise ValueError(f"{path} cannot be read as weights ({error.reason}); {remedy}") from None
     state = state.get("model", state) if isinstance(state, dict) else state
     try:
         network.load_state_dict(state)

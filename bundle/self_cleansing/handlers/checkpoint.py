@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from ..checkpoint_file import brief, load_checkpoint_file, save_checkpoint_file
+from ..checkpoint_file import UnreadableFile, load_checkpoint_file, save_checkpoint_file
 from ..distributed import is_first
 from ..errors import user_error
 
@@ -55,8 +55,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         state = load_checkpoint_file(path)
         reason = "" if _is_checkpoint(state) else "it has no progress and settings of a training"
-    except ValueError as error:
-        reason = brief(error)
+    except UnreadableFile as error:
+        reason = error.reason
     if reason:
         raise ValueError(
             f"{path} cannot be read as a checkpoint ({reason}); "
