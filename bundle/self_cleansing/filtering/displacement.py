@@ -7,7 +7,7 @@ the clean labels are those around it, whatever their loss.
 
 Symbols, per sample and class: A label area, B predicted area, X pixels where they differ, L boundary length of the
 prediction. Absolute displacement a = X / L, signed displacement s = (A - B) / L; |s| <= a.
-Not in the paper: the measurements behind it are in docs/methods.md.
+Not in the paper: the measurements behind it are in docs/decisions/0002-practical-filter.md.
 """
 
 from __future__ import annotations
