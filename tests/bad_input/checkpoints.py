@@ -344,8 +344,31 @@ ROWS = [
         "model of more classes, inference",
         nothing,
         SEGMENT.replace("['ring','core']", "['ring']"),
+        "error: {w}/run/models/model_last.pt was trained with class_names = ['ring', 'core'] ({w}/run/run.json), this "
+        "has ['ring']; add the config files and options of the training",
+    ),
+    row(
+        "model of more classes without a record, inference",
+        lambda world: (world / "run/run.json").unlink(),
+        SEGMENT.replace("['ring','core']", "['ring']"),
         "error: {w}/run/models/model_last.pt does not hold weights of this network (~size mismatch~); "
         "name the model with --checkpoint, and the config files and options of its training",
+    ),
+    row(
+        "model of another size, inference",
+        nothing,
+        SEGMENT.replace("--network_size 32", "--network_size 64"),
+        "error: {w}/run/models/model_last.pt was trained with network_size = 32 ({w}/run/run.json), this has 64; add "
+        "the config files and options of the training",
+    ),
+    row(
+        "model of other intensities, inference",
+        nothing,
+        SEGMENT.replace("configs/inference.yaml", "configs/inference.yaml','{root}/configs/datasets/ct.yaml']").replace(
+            "--config_file {root}", "--config_file ['{root}"
+        ),
+        "error: {w}/run/models/model_last.pt was trained with intensity.class = 'ScaleIntensityRangePercentilesd' "
+        "({w}/run/run.json), this has 'ScaleIntensityRanged'; add the config files and options of the training",
     ),
     row(
         "model of a list, inference",
