@@ -237,3 +237,18 @@ def test_cuda_agrees_with_the_cpu(inputs):
     certain = (probability - 0.7).abs() > 1e-5
     label = cleanse(features.cuda(), region.cuda(), grid_size=GRID).label.cpu()
     assert torch.equal(label[certain], (probability > 0.7)[certain])
+
+
+def test_the_defaults_are_the_paper_s():
+    features, region = (
+        torch.randn(1, 4, 64, 64, generator=torch.Generator().manual_seed(0)),
+        torch.ones(1, 1, 64, 64) > 0,
+    )
+    features[:, 0] += 2  # a common direction, so that both thresholds have something on either side
+    found = cleanse(features, region)
+    assert torch.equal(found.label, cleanse(features, region, grid_size=64, sigma=0.7, mu=0.7).label)
+    assert 0 < found.label.float().mean() < 1
+    grid, same = grid_features(features, region), grid_features(features, region, 64)
+    assert torch.equal(grid.features, same.features)
+    assert torch.equal(prototype_direction(*grid), prototype_direction(*grid, 0.7))
+    assert not torch.equal(prototype_direction(*grid), prototype_direction(*grid, 0.8))

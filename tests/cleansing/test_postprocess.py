@@ -125,6 +125,7 @@ def test_holes_are_measured_against_the_foreground():
     ring[0, 2:4, 2:4] = False  # 4 of 45
     assert fill_small_holes(ring, 0.1).all()
     assert not fill_small_holes(ring, 0.08).all()
+    assert not fill_small_holes(ring, 4 / 45).all()  # exactly: it stays
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
