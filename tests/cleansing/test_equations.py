@@ -203,11 +203,6 @@ def test_where_nothing_was_found_the_previous_label_stays_else_the_given_one():
     assert torch.equal(resolved[0, 0], previous[0, 0])
     assert torch.equal(resolved[0, 1], manual[0, 1])
     assert resolved[0, 2].all()
-    assert resolve_empty(new, previous, manual, when_not_found="zeros").flatten(2).any(2).tolist() == [
-        [False, False, True]
-    ]
-    with pytest.raises(ValueError, match="'keep'"):
-        resolve_empty(new, previous, manual, when_not_found="keep")
 
 
 @pytest.mark.parametrize(

@@ -88,26 +88,16 @@ def cleanse(
     return PseudoLabel(similarity(features, direction) > mu, (direction != 0).any(dim=2))
 
 
-def resolve_empty(
-    new: PseudoLabel, previous: Tensor, manual: Tensor, *, when_not_found: Literal["previous", "zeros"] = "previous"
-) -> Tensor:
+def resolve_empty(new: PseudoLabel, previous: Tensor, manual: Tensor) -> Tensor:
     """Fall back where the network predicted nothing: to y' if it is non-empty, else to the given label y.
 
     Args:
         new: from `cleanse`, its label post-processed or not.
         previous: bool (B, K, H, W), the pseudo label y' in force.
         manual: bool (B, K, H, W), the given label y.
-        when_not_found: 'zeros' leaves the label empty instead.
 
     Returns:
         bool (B, K, H, W).
-
-    Raises:
-        ValueError: if `when_not_found` is unknown.
     """
-    if when_not_found not in ("previous", "zeros"):
-        raise ValueError(f"when_not_found must be 'previous' or 'zeros', got {when_not_found!r}")
-    if when_not_found == "zeros":
-        return new.label & new.found[..., None, None]
     has_previous = previous.flatten(2).any(dim=2)[..., None, None]
     return torch.where(new.found[..., None, None], new.label, torch.where(has_previous, previous, manual))
