@@ -41,9 +41,10 @@ ROOT = Path(__file__).resolve().parents[1]
 HOOK = ROOT / "scripts" / "kill_hook"
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
+from git_commit import git_commit  # noqa: E402
 from half_written import half_written  # noqa: E402
 from kill_targets import CACHE, OUT, Target, prepare, targets  # noqa: E402
-from result_file import RELIABILITY, commit, write_figures  # noqa: E402
+from result_file import RELIABILITY, write_figures  # noqa: E402
 from same_results import COSTS, MAY_DIFFER, differences  # noqa: E402
 
 from bundle.self_cleansing.data.json_file import read_json, write_json  # noqa: E402
@@ -216,7 +217,7 @@ def kill_and_restart(kills: int, seed: int, only: Sequence[str], work_dir: Path)
         subprocess.CalledProcessError, RuntimeError: a command fails without having been killed.
     """
     state_file = work_dir / "chains.json"
-    same = {"seed": seed, "only": sorted(only), "commit": commit()}
+    same = {"seed": seed, "only": sorted(only), "commit": git_commit()}
     state = read_json(state_file) if state_file.is_file() else {**same, "chains": []}
     if differing := [key for key in same if state[key] != same[key]]:
         raise ValueError(
