@@ -11,7 +11,7 @@ QUICK := configs/presets/quick.yaml
 # The phantom is small: smaller batches make more updates of an epoch. 20 epochs keep the demo below ten minutes.
 OPTIONS := --batch_size 8 --max_epochs 20
 
-.PHONY: demo test slow coverage mutants kills bundles monai-label monai-label-test clean-demo
+.PHONY: demo test slow coverage mutants fuzz kills bundles monai-label monai-label-test clean-demo
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -36,6 +36,10 @@ coverage: $(INSTALLED)
 # Small changes of the filter and the cleanser: do their tests notice? MUTANTS="--files <source>" tries one file.
 mutants: $(INSTALLED)
 	$(BIN)/python scripts/mutate.py $(MUTANTS)
+
+# Draw 100,000 cases for the properties of tests/fuzz (hours); stopped, it goes on where it was.
+fuzz: $(INSTALLED)
+	$(BIN)/python scripts/run_fuzz.py --cases 100000 --seed 0
 
 # Kill every command that works long, 200 times in all (hours), and see how it ends.
 kills: $(INSTALLED)

@@ -10,12 +10,14 @@ a run that nobody killed. Half of the kills come at a random time; for the other
 random call of a random kind: between opening and writing, before and after renaming, amid torch.save, amid a cleansing
 update, after making a folder (scripts/kill_hook).
 
-A chain is survived if no kill left a half-written file under its final name and all results are the same bit by bit
-(scripts/same_results.py says which files may differ). A restart may be refused, in one sentence: the chain then goes
-on in an empty folder, and the refusal is counted.
+A chain ends well if no kill left a half-written file under its final name and all results are the same bit by bit
+(scripts/same_results.py says which files may differ). Its kills count as survived; but where the restart was refused
+with a sentence that kill_targets.py allows, the chain goes on in an empty folder, and the kill counts as refused. Any
+other error is trouble, and so is an attempt that takes many times as long as a run that nobody killed.
 
-It can be stopped and started again: finished chains are kept in --work_dir. The figures go under the key "kills" of
---output; the exit status is 1 if a kill was not survived.
+It can be stopped and started again: finished chains are kept in --work_dir. All must be of one commit, so nothing is
+killed while tracked files differ from it. The figures go under the key "kills" of --output; the exit status is 1 if a
+chain did not end well.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -41,20 +44,24 @@ ROOT = Path(__file__).resolve().parents[1]
 HOOK = ROOT / "scripts" / "kill_hook"
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
+from git_commit import git_commit, is_clean  # noqa: E402
 from half_written import half_written  # noqa: E402
 from kill_targets import CACHE, OUT, Target, prepare, targets  # noqa: E402
-from result_file import RELIABILITY, commit, write_figures  # noqa: E402
+from result_file import RELIABILITY, write_figures  # noqa: E402
 from same_results import COSTS, MAY_DIFFER, differences  # noqa: E402
 
 from bundle.self_cleansing.data.json_file import read_json, write_json  # noqa: E402
+from bundle.self_cleansing.errors import TRACEBACK_VARIABLE  # noqa: E402
 
 ANY_TIME = "any time"
 MAX_KILLS = 5  # of one chain
+# An attempt hangs if it takes longer, by the clock: others may keep the machine busy.
+PATIENCE, PATIENCE_S = 20, 120.0  # times the unbroken run, and at least so many seconds
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How an attempt ended: its exit status, whether it was killed on purpose, all it said, and when it ended."""
+    """How an attempt ended: its exit status, whether the kill was the one meant for it, all it said, and when."""
 
     status: int
     killed: bool
@@ -62,13 +69,16 @@ class Ended:
     seconds: float
 
 
-def attempt(target: Target, folder: Path, after_s: float | None = None, **hook: object) -> Ended:
+def attempt(
+    target: Target, folder: Path, after_s: float | None = None, limit_s: float | None = None, **hook: object
+) -> Ended:
     """Start a command, or start it again, in `folder`, and kill it after some seconds, or let the hook do so.
 
     Args:
         target: what to run.
         folder: where.
         after_s: when to kill it; None: never.
+        limit_s: when to give up one that is not to be killed then; None: never.
         hook: variables of scripts/kill_hook without KILL_.
     """
     temporary, fired = folder / "tmp", folder / "fired"
@@ -77,6 +87,7 @@ def attempt(target: Target, folder: Path, after_s: float | None = None, **hook: 
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "TQDM_DISABLE": "1",
+        TRACEBACK_VARIABLE: "1",  # no error may look like a refusal
         "TMPDIR": str(temporary),
         "PYTHONPATH": os.pathsep.join([str(HOOK), str(ROOT)]),
         "KILL_BELOW": str(folder),
@@ -88,11 +99,11 @@ def attempt(target: Target, folder: Path, after_s: float | None = None, **hook: 
         process = subprocess.Popen(
             target.command_line(folder), cwd=folder, env=environment, stdout=said, stderr=said, start_new_session=True
         )
-        killed = False
+        killed = late = False
         try:
-            process.wait(after_s)
+            process.wait(limit_s if after_s is None else after_s)
         except subprocess.TimeoutExpired:
-            killed = True
+            killed, late = after_s is not None, after_s is None
         finally:
             try:
                 os.killpg(process.pid, signal.SIGKILL)  # its children as well: they would write on
@@ -101,13 +112,14 @@ def attempt(target: Target, folder: Path, after_s: float | None = None, **hook: 
             process.wait()
         seconds = time.monotonic() - started
         said.seek(0)
-        return Ended(process.returncode, killed or fired.exists(), said.read(), seconds)
+        words = said.read() + (f"\nit did not end within {limit_s:.0f} s\n" if late else "")
+        return Ended(process.returncode, killed or (fired.exists() and not late), words, seconds)
 
 
-def unbroken(name: str, target: Target, work_dir: Path) -> dict[str, Any]:
-    """Run a target once without a kill, keep its results, and return seconds and the number of calls per place."""
+def unbroken(name: str, target: Target, work_dir: Path, commit: str) -> None:
+    """Run a target once without a kill, unless that was done at this commit; keep results, seconds, calls per place."""
     kept = work_dir / "unbroken" / name
-    if not (kept / "found.json").is_file():
+    if not ((kept / "found.json").is_file() and read_json(kept / "found.json").get("commit") == commit):
         folder, counts = work_dir / "attempt", work_dir / "counts"
         for old in (folder, counts, kept):
             shutil.rmtree(old, ignore_errors=True)
@@ -120,8 +132,7 @@ def unbroken(name: str, target: Target, work_dir: Path) -> dict[str, Any]:
             calls |= Counter(read_json(file))
         kept.mkdir(parents=True)
         (folder / OUT).rename(kept / OUT)
-        write_json(kept / "found.json", {"seconds": ended.seconds, "calls": calls})
-    return read_json(kept / "found.json")
+        write_json(kept / "found.json", {"seconds": ended.seconds, "calls": calls, "commit": commit})
 
 
 def chain(name: str, target: Target, work_dir: Path, rng: np.random.Generator, kills: int, lead: int) -> dict[str, Any]:
@@ -135,88 +146,95 @@ def chain(name: str, target: Target, work_dir: Path, rng: np.random.Generator, k
         lead: how many more kills have come at any time than at a place; the next one makes up for it.
 
     Returns:
-        kills (place, moment, half-written files of each), refusals (sentences), trouble ("" if survived), differences.
+        kills (of each: place, moment, half-written files, the sentence with which the restart was refused or ""),
+        trouble (what was said last; "" if there was none), differences.
     """
-    known, folder = unbroken(name, target, work_dir), work_dir / "attempt"
+    kept, folder = work_dir / "unbroken" / name, work_dir / "attempt"
+    known = read_json(kept / "found.json")
+    limit_s = max(PATIENCE_S, PATIENCE * known["seconds"])
     shutil.rmtree(folder, ignore_errors=True)
     done: list[dict[str, Any]] = []
-    refusals: list[str] = []
-    was_refused = False
     while True:
         place, moment = ANY_TIME, round(float(rng.uniform(0, known["seconds"])), 2)
         if lead > 0:
             place = str(rng.choice(sorted(known["calls"])))
             moment = int(rng.integers(1, known["calls"][place] + 1))
         if len(done) == kills:
-            ended = attempt(target, folder)
+            ended = attempt(target, folder, limit_s=limit_s)
         elif place == ANY_TIME:
             ended = attempt(target, folder, after_s=moment)
         else:
-            ended = attempt(target, folder, PLACE=place, NUMBER=moment)
+            ended = attempt(target, folder, limit_s=limit_s, PLACE=place, NUMBER=moment)
         if ended.killed:
             lead += 1 if place == ANY_TIME else -1
             broken = half_written(folder / OUT) | half_written(folder / CACHE)
-            done.append({"place": place, "moment": moment, "half_written": broken})
-            was_refused = False
+            if target.is_whole and (folder / OUT).exists():
+                broken |= dict.fromkeys(differences(kept / OUT, folder / OUT), "not as in an unbroken run")
+            done.append({"place": place, "moment": moment, "half_written": broken, "refused": ""})
         elif ended.status == 0:
-            break
-        elif (sentence := one_sentence(ended.said)) is None or was_refused:
-            return {"kills": done, "refusals": refusals, "trouble": ended.said[-3000:], "differences": []}
+            return {"kills": done, "trouble": "", "differences": differences(kept / OUT, folder / OUT)}
         else:
-            refusals.append(sentence.replace(str(folder), "<folder>"))
-            was_refused = True
-            shutil.rmtree(folder / OUT, ignore_errors=True)
-    differing = differences(work_dir / "unbroken" / name / OUT, folder / OUT)
-    return {"kills": done, "refusals": refusals, "trouble": "", "differences": differing}
+            sentence = refusal(ended.said, target.refusal) if ended.status > 0 else ""
+            if not sentence or not done or done[-1]["refused"]:
+                return {"kills": done, "trouble": ended.said[-3000:], "differences": []}
+            done[-1]["refused"] = sentence.replace(str(folder), "<folder>")
+            shutil.rmtree(folder / OUT)
 
 
-def one_sentence(said: str) -> str | None:
-    """The sentence a command was refused with; None if it ended in any other way."""
-    lines = [line for line in said.splitlines() if "error: " in line]
-    return lines[-1] if lines and "Traceback" not in said else None
+def refusal(said: str, pattern: str) -> str:
+    """The sentence that ended a command, if it is one that may; else "".
+
+    It stands alone after the name of the program or of the error, and nothing went wrong in its wake.
+    """
+    found = re.search(rf"^[\w.]+: ({pattern})$", said, re.MULTILINE) if pattern else None
+    return found[1] if found and "During handling of the above exception" not in said else ""
 
 
-def survived(found: Mapping[str, Any]) -> bool:
+def ended_well(found: Mapping[str, Any]) -> bool:
     """Whether a chain ended as an unbroken run, and no kill of it left half a file."""
     return not (found["trouble"] or found["differences"] or any(kill["half_written"] for kill in found["kills"]))
 
 
-def figures(chains: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
-    """What is reported of all chains: kills, those survived, by entry point and by place, and what went wrong."""
+def figures(chains: Sequence[Mapping[str, Any]], seed: int, commit: str) -> dict[str, Any]:
+    """What is reported of all chains: how many kills ended how, by entry point and by place, and what went wrong."""
     kills = [(found, kill) for found in chains for kill in found["kills"]]
 
-    def table(names: Sequence[str]) -> dict[str, dict[str, int]]:
-        rows = {name: {"kills": 0, "survived": 0} for name in sorted(set(names))}
-        for name, (found, _) in zip(names, kills, strict=True):
-            rows[name]["kills"] += 1
-            rows[name]["survived"] += survived(found)
-        return rows
+    def count(some: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> dict[str, int]:
+        refused = [bool(kill["refused"]) for found, kill in some if ended_well(found)]
+        return {"kills": len(some), "survived": refused.count(False), "refused": refused.count(True)}
 
-    refusals = Counter(sentence for found in chains for sentence in found["refusals"])
+    def table(names: Sequence[str]) -> dict[str, dict[str, int]]:
+        return {
+            name: count([one for one, its in zip(kills, names, strict=True) if its == name])
+            for name in sorted(set(names))
+        }
+
     return {
-        "kills": len(kills),
-        "survived": sum(survived(found) for found, _ in kills),
+        **count(kills),
         "chains": len(chains),
         "by_entry_point": table([found["target"] for found, _ in kills]),
         "by_place": table([kill["place"] for _, kill in kills]),
-        "refusals": dict(refusals),
-        "not_survived": [found for found in chains if not survived(found)],
+        "refusals": dict(Counter(kill["refused"] for _, kill in kills if kill["refused"])),
+        "not_survived": [found for found in chains if not ended_well(found)],
         "may_differ": [*MAY_DIFFER, *(f"cell.json: {key}" for key in COSTS)],
         "seed": seed,
+        "commit": commit,
         "seconds": round(sum(found["seconds"] for found in chains), 1),
         "cpu_seconds": round(sum(found["cpu_seconds"] for found in chains), 1),
     }
 
 
-def kill_and_restart(kills: int, seed: int, only: Sequence[str], work_dir: Path) -> list[dict[str, Any]]:
+def kill_and_restart(kills: int, seed: int, only: Sequence[str], work_dir: Path, commit: str) -> list[dict[str, Any]]:
     """Run chains until there were so many kills; those in `work_dir` count.
 
     Raises:
-        ValueError: `work_dir` holds chains of another seed, selection or commit.
+        ValueError: tracked files differ from the commit, or `work_dir` holds chains of another seed, selection or
+            commit.
         subprocess.CalledProcessError, RuntimeError: a command fails without having been killed.
     """
+    check_commit(commit)
     state_file = work_dir / "chains.json"
-    same = {"seed": seed, "only": sorted(only), "commit": commit()}
+    same = {"seed": seed, "only": sorted(only), "commit": commit}
     state = read_json(state_file) if state_file.is_file() else {**same, "chains": []}
     if differing := [key for key in same if state[key] != same[key]]:
         raise ValueError(
@@ -226,7 +244,7 @@ def kill_and_restart(kills: int, seed: int, only: Sequence[str], work_dir: Path)
     prepare(work_dir / "prepared", with_run="export" in only)
     known = {name: target for name, target in targets(work_dir / "prepared").items() if name in only}
     for name, target in known.items():
-        unbroken(name, target, work_dir)
+        unbroken(name, target, work_dir, commit)
     per_target: Counter[str] = Counter()
     for found in chains:
         per_target[found["target"]] += len(found["kills"])
@@ -238,18 +256,28 @@ def kill_and_restart(kills: int, seed: int, only: Sequence[str], work_dir: Path)
         lead = 2 * places[ANY_TIME] - places.total()
         before, before_cpu = time.monotonic(), _cpu_seconds()
         found = chain(name, known[name], work_dir, rng, min(left, int(rng.integers(1, MAX_KILLS + 1))), lead)
+        check_commit(commit)
         costs = {"seconds": time.monotonic() - before, "cpu_seconds": _cpu_seconds() - before_cpu}
         chains.append({"target": name, **found, **{key: round(value, 1) for key, value in costs.items()}})
         write_json(state_file, state)
         per_target[name] += len(found["kills"])
         new = per_target.total() - at_start
         rest = (kills - per_target.total()) * (time.monotonic() - began) / max(new, 1)
-        word = "survived" if survived(chains[-1]) else "NOT SURVIVED"
+        word = "survived" if ended_well(chains[-1]) else "NOT SURVIVED"
         line = f"[{per_target.total()}/{kills}] {name}, {len(found['kills'])} kills: {word}"
         print(f"{line}; about {rest / 60:.0f} min left", flush=True)
-        if not survived(chains[-1]):
+        if not ended_well(chains[-1]):
             (work_dir / "attempt").rename(work_dir / f"not_survived_{len(chains) - 1}")
     return chains
+
+
+def check_commit(commit: str) -> None:
+    """Raise ValueError if the code is not, or no longer, exactly this commit."""
+    if git_commit() != commit or not is_clean(commit):
+        raise ValueError(
+            f"tracked files differ from the commit ({commit}); a kill says something of one commit: commit or stash "
+            "the changes, and leave the code alone until all kills are done"
+        )
 
 
 def _cpu_seconds() -> float:
@@ -268,8 +296,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=RELIABILITY, help="JSON file of the figures")
     options = parser.parse_args(arguments)
     try:
-        chains = kill_and_restart(options.kills, options.seed, options.only, options.work_dir.resolve())
-        found = figures(chains, options.seed)
+        commit = git_commit()
+        chains = kill_and_restart(options.kills, options.seed, options.only, options.work_dir.resolve(), commit)
+        found = figures(chains, options.seed, commit)
         write_figures(options.output, "kills", found)
     except (ValueError, RuntimeError, OSError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
@@ -277,8 +306,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.exit(2, f"{parser.prog}: preparing failed: {error.stderr.decode()[-3000:]}\n")
     summary = {key: found[key] for key in ("by_entry_point", "by_place", "refusals")}
     print(json.dumps(summary, indent=1))
-    print(f"{found['survived']} of {found['kills']} kills survived, in {options.output}")
-    sys.exit(found["survived"] < found["kills"])
+    print(f"of {found['kills']} kills {found['survived']} survived, {found['refused']} refused; in {options.output}")
+    sys.exit(bool(found["not_survived"]))
 
 
 if __name__ == "__main__":

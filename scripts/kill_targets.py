@@ -23,6 +23,11 @@ from bundle.self_cleansing.data.whole_folder import whole_folder  # noqa: E402
 from bundle.self_cleansing.run_folder import CHECKPOINT  # noqa: E402
 
 OUT, CACHE = "out", "cache"
+# Killed between the history of its first epoch and its first checkpoint, a training has nothing to go on from, and
+# does not remove by itself what somebody may want to look at.
+NO_CHECKPOINT = r"output_dir \S+ already holds another run \(history\.csv\); .+"
+# Killed after all its work, before its end: the copy is there, complete, and is not overwritten.
+IS_THERE = r"output_dir \S+ exists and is not empty; .+"
 PATIENTS = (1, 2, 3, 12, 14)  # three to train on, one to validate, one to test
 RECIPE = ROOT / "configs" / "noise" / "paper_alpha70_beta10.yaml"
 CARD = ROOT / "docs" / "cards" / "cardiac_mr.yaml"
@@ -47,11 +52,15 @@ class Target:
         command: folder -> the command line that works in it.
         resumable: file below `out` by whose presence the command wants --resume true; "": it needs no such word.
         share: of the kills, relative to the others.
+        refusal: pattern of the one sentence that may refuse a restart after a kill; "": none may.
+        is_whole: `out` appears when it is complete, and not before.
     """
 
     command: Callable[[Path], list[str]]
     resumable: str = ""
     share: int = 1
+    refusal: str = ""
+    is_whole: bool = False
 
     def command_line(self, folder: Path) -> list[str]:
         """To start, or to go on, in a folder."""
@@ -85,11 +94,11 @@ def targets(prepared: Path) -> dict[str, Target]:
         return [*_script("make_noisy_labels"), *_words(options)]
 
     return {
-        "training": Target(training, CHECKPOINT, share=3),
+        "training": Target(training, CHECKPOINT, share=3, refusal=NO_CHECKPOINT),
         "audit": Target(audit, "plan.json", share=2),
         "grid": Target(grid, share=2),
         "export": Target(export),
-        "noise": Target(noise, share=2),
+        "noise": Target(noise, share=2, refusal=IS_THERE, is_whole=True),
     }
 
 

@@ -4,12 +4,14 @@
     python scripts/mutate.py
     python scripts/mutate.py --files bundle/self_cleansing/filtering/cascade.py
 
-A mutant is the source with one operator, constant or condition changed. It is killed if a test fails or runs for too
-long; one that survives is a line that no test looks at closely, or a change that changes nothing. No file is touched:
-each mutant is imported in a process of its own, which is forked from one that has loaded the libraries already. Not
-changed are what errors say, type annotations and texts.
+A mutant is the source with one operator, constant or condition changed. It is killed if a test fails, or if the tests
+take many times the processor time that they take on the unchanged source; these are counted as timed out as well. One
+that survives is a line that no test looks at closely, or a change that changes nothing. No file is touched: each mutant
+is imported in a process of its own, which is forked from one that has loaded the libraries already. Not changed are
+what errors say, type annotations, texts, and default seeds, of which one is as good as another.
 
-Counts and survivors of each file go under the key "mutants" of --output; those of other files stay.
+Counts, survivors and commit of each file go under the key "mutants" of --output; those of other files stay as long as
+the files exist.
 """
 
 from __future__ import annotations
@@ -18,22 +20,30 @@ import argparse
 import ast
 import copy
 import importlib.util
+import math
 import os
+import resource
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, SourceFileLoader
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts"), str(ROOT / "tests")]
 
+from git_commit import git_commit  # noqa: E402
+
 FOLDERS = ("filtering", "cleansing")  # of the package
 LIBRARIES = ("torch", "scipy.ndimage", "scipy.optimize", "scipy.stats", "sklearn.mixture", "skimage.measure", "pytest")
-PATIENCE = 10  # times as long as the tests take on the unchanged source
+PATIENCE = 10  # times the processor time that the tests take on the unchanged source
+# By the clock, times that again and at least: for tests that wait for ever. Others may keep the machine busy.
+WALL, WALL_S = 20, 1800.0
+PASSED, FAILED, TIMED_OUT = "passed", "failed", "timed out"
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
     **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult},
@@ -73,6 +83,10 @@ def _left_alone(tree: ast.AST) -> Iterator[ast.AST]:
         for name in ("annotation", "returns"):
             if isinstance(part := getattr(node, name, None), ast.AST):
                 yield part
+        if isinstance(node, ast.arguments):
+            last_first = zip(reversed(node.posonlyargs + node.args), reversed(node.defaults), strict=False)
+            named = chain(last_first, zip(node.kwonlyargs, node.kw_defaults, strict=True))
+            yield from (default for name, default in named if name.arg == "seed" and default is not None)
 
 
 def _changes(node: ast.AST) -> int:
@@ -139,29 +153,44 @@ class _Finder:
         )
 
 
-def passes(file: Path, source: str, tests: Sequence[str], limit_s: float | None = None) -> bool:
-    """Whether the tests pass, within the limit, with another text for a file; in a forked process."""
+def run_tests(file: Path, source: str, tests: Sequence[str], limit_s: int | None = None) -> tuple[str, float]:
+    """Run the tests with another text for a file, in a forked process.
+
+    Args:
+        file, source: what is changed, and into what.
+        tests: for pytest.
+        limit_s: of processor time; None: none.
+
+    Returns:
+        PASSED, FAILED or TIMED_OUT, and the seconds of processor time.
+    """
     child = os.fork()
     if not child:
         import pytest
 
+        if limit_s is not None:
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s + 5))
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
         os.dup2(silence, 2)
         for name in [name for name in sys.modules if name.split(".")[0] == "bundle"]:
             del sys.modules[name]  # loaded to write figures, with the text as it is
         sys.meta_path.insert(0, _Finder(file, source))  # type: ignore[arg-type]
-        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", *tests])) != 0)
-    ends = time.monotonic() + (limit_s or float("inf"))
+        words = ["-x", "-q", "-p", "no:cacheprovider", "-o", "timeout=0", "-m", "not slow"]
+        os._exit(int(pytest.main([*words, *tests])) != 0)
+    ends = time.monotonic() + (math.inf if limit_s is None else max(WALL_S, WALL * limit_s))
+    late = False
     while True:
-        pid, status = os.waitpid(child, os.WNOHANG)
+        pid, status, used = os.wait4(child, os.WNOHANG)
         if pid:
-            return status == 0
-        if time.monotonic() > ends:
+            break
+        if time.monotonic() > ends and not late:
             os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return False
+            late = True
         time.sleep(0.02)
+    late = late or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU)
+    return TIMED_OUT if late else FAILED if status else PASSED, used.ru_utime + used.ru_stime
 
 
 def tests_of(file: Path) -> list[str]:
@@ -175,19 +204,22 @@ def mutate(file: Path, tests: Sequence[str]) -> dict[str, Any]:
     """Try all mutants of a file.
 
     Returns:
-        mutants, killed, survivors ("<line>: <change>"), seconds of all of them.
+        mutants, killed, timed_out (of those killed), survivors ("<line>: <change>"), seconds of all of them, commit.
 
     Raises:
         ValueError: the tests fail without any change.
     """
     source = file.read_text(encoding="utf-8")
-    began = time.monotonic()
-    if not passes(file, source, tests):
+    commit = git_commit()
+    outcome, cpu_s = run_tests(file, source, tests)
+    if outcome != PASSED:
         raise ValueError(f"{' '.join(tests)} fail with {file.name} as it is; mend that first")
-    limit = PATIENCE * (time.monotonic() - began)
-    began, survivors, every = time.monotonic(), [], list(mutants(source))
+    limit_s = math.ceil(PATIENCE * cpu_s)
+    began, survivors, timed_out, every = time.monotonic(), [], 0, list(mutants(source))
     for number, mutant in enumerate(every, 1):
-        if passes(file, mutant.source, tests, limit):
+        outcome, _ = run_tests(file, mutant.source, tests, limit_s)
+        timed_out += outcome == TIMED_OUT
+        if outcome == PASSED:
             survivors.append(f"{mutant.line}: {mutant.change}")
             print(f"  survived: {file.name}:{survivors[-1]}", flush=True)
         left = (len(every) - number) * (time.monotonic() - began) / number
@@ -196,8 +228,10 @@ def mutate(file: Path, tests: Sequence[str]) -> dict[str, Any]:
     return {
         "mutants": len(every),
         "killed": len(every) - len(survivors),
+        "timed_out": timed_out,
         "survivors": survivors,
         "seconds": round(time.monotonic() - began, 1),
+        "commit": commit,
     }
 
 
@@ -224,13 +258,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def add_figures(name: str, found: dict[str, Any], output: Path | None) -> None:
-    """Put the figures of one file beside those of the others."""
+    """Put the figures of one file beside those of the others that still exist and say which commit they are of."""
     from result_file import RELIABILITY, read_json, write_figures  # not before the forks: it loads the package
 
     path = output or RELIABILITY
     earlier = read_json(path).get("mutants", {}) if path.is_file() else {}
-    files = earlier.get("files", {}) | {name: found}
-    totals = {key: sum(one[key] for one in files.values()) for key in ("mutants", "killed")}
+    known = earlier.get("files", {})
+    files = {file: one for file, one in known.items() if (ROOT / file).is_file() and "commit" in one} | {name: found}
+    totals: dict[str, Any] = {
+        key: sum(one[key] for one in files.values()) for key in ("mutants", "killed", "timed_out")
+    }
+    totals["commit"] = ", ".join(sorted({one["commit"] for one in files.values()}))
     write_figures(path, "mutants", {**totals, "files": files})
 
 

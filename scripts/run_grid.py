@@ -25,7 +25,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 from child_process import Child, lock  # noqa: E402
+from git_commit import git_commit  # noqa: E402
 from grid_cells import Cell, noise_level, read_grid, recipe_of  # noqa: E402
 from job_queue import Failed, Job, side_by_side  # noqa: E402
 
@@ -86,7 +86,7 @@ class Run(Job):
     def commands(self) -> Iterator[Sequence[str]]:
         if (missing := self.cell.missing_file()) is not None:
             raise Failed(f"{missing} does not exist")
-        if (commit := _commit()) not in self.state["commits"]:
+        if (commit := git_commit()) not in self.state["commits"]:
             self.state["commits"].append(commit)
         for abandoned in self.run.rglob(".partial-*"):  # of a process that was killed while it wrote
             abandoned.unlink()
@@ -237,18 +237,6 @@ def check_definition(cell: Cell, output_dir: Path) -> None:
 def _history(run: Path) -> list[dict[str, str]]:
     with open(run / "history.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def _commit() -> str:
-    """The commit of the code, with "+changes" if the working tree differs from it; "unknown" outside git."""
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def _state(cell: Cell, output_dir: Path) -> str:

@@ -28,6 +28,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent / "review_app")]
 from lib.trust import SCORE, place_in_queue  # noqa: E402
 
 from bundle.self_cleansing.data import read_json  # noqa: E402
+from bundle.self_cleansing.report.figure import save_png  # noqa: E402
 from bundle.self_cleansing.report.samples import PanelSample, draw_sample  # noqa: E402
 
 DATASTORE, TAGS = "datastore_v2.json", ("original", "proposed")
@@ -77,7 +78,7 @@ def draw_queue(studies: str | os.PathLike[str], target: str | os.PathLike[str], 
             f"doubtful, {score['changed_voxels']} voxels changed",
             fontsize="small",
         )
-    figure.savefig(target, metadata={"Software": None})
+    save_png(figure, target)
 
 
 def _plane(folder: Path, name: str, number: int) -> np.ndarray:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Few cases, always the same ones; scripts/fuzz.py runs the same properties with many."""
+"""Few cases, always the same ones; scripts/run_fuzz.py runs the same properties with many."""
 
 from __future__ import annotations
 

@@ -72,6 +72,20 @@ def test_the_picture_has_a_row_per_case_and_shows_the_proposal(module, tmp_path)
     assert heights[1] == 2 * heights[0]
 
 
+def test_a_picture_that_cannot_be_finished_leaves_the_earlier_one(module, tmp_path, monkeypatch):
+    def half(figure, target, **options):
+        Path(target).write_bytes(b"half")
+        raise OSError("no room")
+
+    write_studies(tmp_path, a=(0.1, 16, ["original"]))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "queue.png").write_bytes(b"earlier")
+    monkeypatch.setattr(module.Figure, "savefig", half)
+    with pytest.raises(OSError, match="no room"):
+        module.draw_queue(tmp_path, tmp_path / "out" / "queue.png")
+    assert [path.read_bytes() for path in (tmp_path / "out").iterdir()] == [b"earlier"]
+
+
 def test_studies_without_a_server_are_refused_with_the_remedy(module, tmp_path):
     with pytest.raises(FileNotFoundError, match="datastore_v2.json does not exist; start the review server"):
         module.waiting_cases(tmp_path)

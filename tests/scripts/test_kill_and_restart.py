@@ -20,9 +20,14 @@ from running import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import kill_and_restart  # noqa: E402
+from git_commit import git_commit, is_clean  # noqa: E402
 from half_written import half_written  # noqa: E402
-from kill_and_restart import figures, one_sentence  # noqa: E402
+from kill_and_restart import attempt, chain, check_commit, figures, refusal  # noqa: E402
+from kill_targets import IS_THERE, NO_CHECKPOINT, Target  # noqa: E402
 from same_results import differences  # noqa: E402
+
+from bundle.self_cleansing.run_folder import claim_output_dir  # noqa: E402
 
 HOOK = ROOT / "scripts" / "kill_hook"
 
@@ -120,27 +125,110 @@ def test_a_process_dies_where_it_is_told_to(place, number, left, tmp_path):
         assert not opened.exists() or opened.read_text() == ""
 
 
-def test_only_one_sentence_counts_as_a_refusal():
-    assert one_sentence("words\nerror: it is taken\n(hint)\n") == "error: it is taken"
-    assert one_sentence("make_noisy_labels.py: error: no room\n") == "make_noisy_labels.py: error: no room"
-    assert one_sentence("Traceback (most recent call last):\nerror: x") is None and one_sentence("killed") is None
+SENTENCE = "output_dir out exists and is not empty; remove it"
+
+
+@pytest.mark.parametrize(
+    ("said", "allowed"),
+    [
+        (f"words\nmake_noisy_labels.py: {SENTENCE}\n", True),
+        (f"Traceback (most recent call last):\n  File ...\nFileExistsError: {SENTENCE}\n", True),
+        (f"error: {SENTENCE}\nDuring handling of the above exception, another exception occurred:\n", False),
+        (f"error: while reading, output_dir said {SENTENCE}\n", False),
+        ("error: history.csv is damaged; restore it\n", False),
+        ("", False),
+    ],
+)
+def test_only_a_listed_sentence_that_stands_alone_is_a_refusal(said, allowed):
+    assert refusal(said, IS_THERE) == (SENTENCE if allowed else "")
+    assert refusal(said, "") == refusal(said, NO_CHECKPOINT) == ""
+
+
+def test_a_training_s_own_refusal_is_on_the_list(tmp_path):
+    (tmp_path / "history.csv").touch()
+    with pytest.raises(ValueError) as caught:
+        claim_output_dir(tmp_path)
+    assert refusal(f"ValueError: {caught.value}\n", NO_CHECKPOINT) == str(caught.value)
+
+
+def program(text: str, **known: object) -> Target:
+    return Target(lambda folder: [sys.executable, "-c", text], **known)
+
+
+ONCE = """
+import os, sys
+if os.path.exists("out"):
+    sys.exit("program.py: {sentence}")
+os.mkdir("out")
+with open("out/a.txt", "w") as file:
+    file.write("done")
+"""
+
+
+@pytest.mark.parametrize("kind", ["listed", "not listed", "always", "hangs"])
+def test_a_restart_may_only_be_refused_with_a_listed_sentence_and_once(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(kill_and_restart, "PATIENCE_S", 5.0)
+    kept = tmp_path / "unbroken" / "x"
+    (kept / "out").mkdir(parents=True)
+    (kept / "out" / "a.txt").write_text("done")
+    (kept / "found.json").write_text(json.dumps({"seconds": 0.0, "calls": {"after mkdir": 1}}))
+    text = ONCE.format(sentence="all is lost" if kind == "not listed" else SENTENCE)
+    if kind == "always":  # it has been somewhere before, whatever the folder holds
+        text = text.replace('exists("out")', 'exists("fired.before")').replace(
+            "os.mkdir", "open('fired.before', 'w')\nos.mkdir"
+        )
+    if kind == "hangs":
+        text = text.replace("sys.exit(", "__import__('time').sleep(999) or sys.exit(")
+    found = chain("x", program(text, refusal=IS_THERE), tmp_path, np.random.default_rng(0), kills=1, lead=1)
+    assert len(found["kills"]) == 1 and found["differences"] == []
+    if kind == "listed":
+        assert found["kills"][0]["refused"] == SENTENCE and found["trouble"] == ""
+    else:
+        expected = {"not listed": "all is lost", "always": SENTENCE, "hangs": "it did not end within 5 s"}
+        assert expected[kind] in found["trouble"]
+
+
+def test_a_folder_that_appears_when_it_is_complete_must_be_complete_after_a_kill(tmp_path):
+    kept = tmp_path / "unbroken" / "x"
+    (kept / "out").mkdir(parents=True)
+    (kept / "out" / "a.txt").write_text("done")
+    (kept / "found.json").write_text(json.dumps({"seconds": 0.0, "calls": {"after mkdir": 1}}))
+    target = program(ONCE.format(sentence=SENTENCE), refusal=IS_THERE, is_whole=True)
+    found = chain("x", target, tmp_path, np.random.default_rng(0), kills=1, lead=1)
+    assert found["kills"][0]["half_written"] == {"a.txt": "not as in an unbroken run"}
+
+
+def test_errors_of_an_attempt_show_their_traceback(tmp_path):
+    text = "import os; print(os.environ['SELF_CLEANSING_TRACEBACK'])"
+    assert attempt(program(text), tmp_path).said == "1\n"
+
+
+def test_nothing_is_killed_while_the_code_is_not_that_of_a_commit(monkeypatch):
+    for commit, now in [("a+changes", "a+changes"), ("a", "a+changes"), ("a", "b"), ("unknown", "unknown")]:
+        monkeypatch.setattr(kill_and_restart, "git_commit", lambda now=now: now)
+        with pytest.raises(ValueError, match="tracked files differ from the commit"):
+            check_commit(commit)
+    monkeypatch.setattr(kill_and_restart, "git_commit", lambda: "a")
+    check_commit("a")
 
 
 def test_a_chain_with_any_trouble_counts_none_of_its_kills():
-    kill = {"place": "any time", "moment": 1.0, "half_written": {}}
-    good = {"target": "grid", "kills": [kill] * 3, "refusals": [], "trouble": "", "differences": []}
+    kill = {"place": "any time", "moment": 1.0, "half_written": {}, "refused": ""}
+    good = {"target": "grid", "kills": [kill] * 3 + [kill | {"refused": SENTENCE}], "trouble": "", "differences": []}
     good |= {"seconds": 1.0, "cpu_seconds": 0.5}
-    broken = [{**kill, "place": "before rename", "half_written": {"a.json": "half"}}]
+    broken = [{**kill, "place": "before rename", "half_written": {"a.json": "half"}, "refused": SENTENCE}]
     bad = [good | {"kills": [kill], "differences": ["a.csv"]}, good | {"kills": broken}, good | {"trouble": "said"}]
-    found = figures([good, *bad], seed=0)
-    assert (found["kills"], found["survived"], found["chains"]) == (8, 3, 4)
-    assert found["by_entry_point"] == {"grid": {"kills": 8, "survived": 3}}
-    assert found["by_place"]["before rename"] == {"kills": 1, "survived": 0}
+    found = figures([good, *bad], seed=0, commit="a")
+    counts = {"kills": 10, "survived": 3, "refused": 1}
+    assert {key: found[key] for key in counts} == counts and (found["chains"], found["commit"]) == (4, "a")
+    assert found["by_entry_point"] == {"grid": counts}
+    assert found["by_place"]["before rename"] == {"kills": 1, "survived": 0, "refused": 0}
     assert found["not_survived"] == bad and found["seconds"] == 4.0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.skipif(not is_clean(git_commit()), reason="the code is not that of a commit")
 def test_noise_making_survives_and_the_figures_are_added_to_the_file(tmp_path):
     output = tmp_path / "reliability.json"
     output.write_text('{"other": 1}')
@@ -150,7 +238,8 @@ def test_noise_making_survives_and_the_figures_are_added_to_the_file(tmp_path):
         result = subprocess.run([sys.executable, str(script), *words], capture_output=True, text=True)
         assert result.returncode == 0, result.stdout + result.stderr
     found = json.loads(output.read_text())
-    assert found["other"] == 1 and found["kills"]["kills"] == found["kills"]["survived"] == 4
+    kills = found["kills"]
+    assert found["other"] == 1 and kills["kills"] == kills["survived"] + kills["refused"] == 4
     assert found["kills"]["by_place"]["any time"]["kills"] == 2
     assert found["kills"]["commit"] and found["kills"]["versions"]["torch"]
     assert "[4/4] noise" not in result.stdout

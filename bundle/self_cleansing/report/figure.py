@@ -91,6 +91,6 @@ def _draw_panel(place: Any, samples: Sequence[PanelSample], class_names: Sequenc
 
 
 def save_png(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure as PNG, whole; equal figures give equal files."""
+    """Write a figure as PNG, whole, at its own resolution; equal figures give equal files."""
     with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=DPI, format="png", metadata={"Software": None})
+        figure.savefig(temporary, dpi="figure", format="png", metadata={"Software": None})
