@@ -107,6 +107,15 @@ def test_a_file_that_cannot_be_read_is_not_said_to_be_one_that_cannot_be_written
         raise PermissionError(13, "Permission denied", str(temporary))
 
 
+@pytest.mark.parametrize("write", [whole_file, whole_folder])
+@pytest.mark.parametrize("is_open", [False, True], ids=["a folder above", "an open file"])
+def test_nor_is_a_folder_above_or_an_open_file_that_the_system_names_by_number(write, is_open, tmp_path):
+    denied = PermissionError(13, "Permission denied", 7 if is_open else str(tmp_path))
+    with pytest.raises(PermissionError) as caught, write(tmp_path / "noisy"):
+        raise denied
+    assert caught.value is denied and not (tmp_path / "noisy").exists()
+
+
 def test_a_cache_that_finds_the_disk_full_is_named_and_leaves_nothing(disk):
     volumes = ({"image": torch.rand(4, 1, 128, 128)} for _ in range(4))
     with pytest.raises(WriteError, match=r"the cache .*cannot be written \(No space.*--cache_dir none"):
