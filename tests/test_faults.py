@@ -123,6 +123,14 @@ def test_a_cache_that_finds_the_disk_full_is_named_and_leaves_nothing(disk):
     assert [path.name for path in disk.iterdir()] == ["CACHEDIR.TAG"]
 
 
+def test_a_damaged_cache_on_a_read_only_disk_is_named_with_a_remedy(disk):
+    slice_cache.store(disk / "bank", iter([{"image": torch.rand(4, 1, 8, 8)}]))
+    os.truncate(disk / "bank" / "image.bin", 8)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with pytest.raises(WriteError, match=r"the cache .*cannot be written \(Read-only.*--cache_dir none"):
+        slice_cache.cached(disk / "bank", iter([]))
+
+
 def test_predictions_ask_for_their_room_before_they_are_made(disk):
     """A mapped file is as long as asked for at once; a page that then finds no room would kill the process (SIGBUS)."""
     program = f"""
