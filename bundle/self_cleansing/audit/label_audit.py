@@ -117,12 +117,25 @@ class LabelAudit:
         check_plan(self.output_dir, plan)
         write_json(self.output_dir / PLAN, plan)
         for number, held_out in enumerate(folds):
-            if self._fold_file(number, EVIDENCE).is_file():
+            if self._is_judged(number):
                 continue
             logger.info("fold %d of %d: %d patients held out", number + 1, self.folds, len(held_out))
             train = [name for fold in folds for name in fold if fold is not held_out]
             self._judge_fold(number, train, held_out, cases, dataset)
         return self._conclude(cases, dataset, parser)
+
+    def _is_judged(self, number: int) -> bool:
+        """Whether all is kept that `_judge_fold` found out, and is what was written; if it is not, the log says so."""
+        evidence = self._fold_file(number, EVIDENCE)
+        if not evidence.is_file():
+            return False
+        try:
+            FoldEvidence.load(evidence).check(self.probs(number))
+        except Exception as error:  # zipfile and NumPy raise what they like of a damaged file
+            reason = f"{type(error).__name__}: {error}"
+            logger.warning("%s is damaged (%s); this fold is predicted again", evidence.parent, reason)
+            return False
+        return True
 
     def probs(self, number: int) -> NDArray[np.uint8]:
         """The out-of-sample probabilities of a fold, uint8 (n, K, H, W) in steps of 1/255, mapped from its file."""
