@@ -25,6 +25,7 @@ from bundle.self_cleansing.data.json_file import write_json
 from bundle.self_cleansing.data.whole_file import whole_file
 from bundle.self_cleansing.data.whole_folder import whole_folder
 from bundle.self_cleansing.errors import WriteError
+from bundle.self_cleansing.folder_lock import lock_folder
 from bundle.self_cleansing.handlers import TrainingCheckpoint
 
 SIZE_KB = 256
@@ -96,6 +97,12 @@ def test_a_read_only_disk_is_named(write, read_only):
 def test_a_folder_that_cannot_be_made_is_named(read_only):
     with pytest.raises(WriteError, match=r"deeper/a\.pt cannot be written"):
         save_checkpoint_file({}, read_only / "new" / "deeper" / "a.pt")
+
+
+def test_a_folder_that_cannot_be_locked_for_lack_of_leave_is_named(read_only):
+    for folder in (read_only, read_only / "new"):
+        with pytest.raises(WriteError, match=rf"{folder} cannot be written \(Read-only file system\)"):
+            lock_folder(folder)
 
 
 def test_a_file_that_cannot_be_read_is_not_said_to_be_one_that_cannot_be_written(tmp_path):
@@ -170,7 +177,7 @@ def test_a_training_that_fills_the_disk_says_so_and_can_be_resumed_elsewhere(dis
 @pytest.mark.slow
 def test_a_training_into_a_read_only_folder_says_so(read_only, noisy_phantom, tmp_path):
     result = run_bundle("training", [], tmp_path, dataset_dir=noisy_phantom, output_dir=read_only / "run")
-    assert f"{read_only / 'run' / 'run.json'} cannot be written (Read-only file system)" in refused(result)
+    assert f"{read_only / 'run'} cannot be written (Read-only file system)" in refused(result)
 
 
 @pytest.mark.parametrize("program", ["torch.empty(1 << 52)", "bytearray(1 << 60)", "open_batch()"])

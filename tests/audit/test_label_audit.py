@@ -27,6 +27,7 @@ from bundle.self_cleansing.audit import LabelAudit
 from bundle.self_cleansing.audit.findings import KINDS, SUSPECT
 from bundle.self_cleansing.audit.fold_training import FoldTraining
 from bundle.self_cleansing.data import find_cases, read_label, write_json
+from bundle.self_cleansing.folder_lock import LOCK, lock_folder
 
 RESULTS = ("labels.csv", "labels.json", "work_list.csv", "report.html", "run.json")
 
@@ -302,6 +303,14 @@ def test_what_an_audit_kept_and_is_damaged_is_found_out_again(tmp_path, monkeypa
     damaged = [record.message for record in caplog.records if "is damaged" in record.message]
     assert [str(folder / "folds" / number) in line for number, line in zip("02", damaged, strict=True)] == [True, True]
     assert whole == {name: (folder / name).read_bytes() for name in RESULTS}
+
+
+def test_a_folder_that_another_process_audits_in_is_refused(tmp_path):
+    held = lock_folder(tmp_path / "audit")
+    with pytest.raises(ValueError, match="audit is in use by another process; let it end"):
+        audit_of_pictures(tmp_path / "data", tmp_path / "audit").run()
+    os.close(held)
+    assert [path.name for path in (tmp_path / "audit").iterdir()] == [LOCK]
 
 
 def test_the_command_says_it_in_one_sentence(tmp_path):

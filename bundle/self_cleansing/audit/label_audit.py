@@ -19,6 +19,7 @@ from ..data import find_cases, training_items, write_json
 from ..data.cases import check_classes
 from ..data.whole_file import whole_file
 from ..distributed import world_size
+from ..folder_lock import keep_folder
 from ..label_bank import pack_bits, packed_width
 from ..run_folder import write_run_record
 from ..settings import check_settings
@@ -63,10 +64,11 @@ class LabelAudit:
     Raises (all before any training):
         FileExistsError: if output_dir holds an audit and `resume` is false.
         NotADirectoryError: if output_dir is a file.
+        WriteError: if there is no room, or no leave to write there.
         FileNotFoundError: if `resume` is true and there is none, or a config or the data set is missing.
-        ValueError: if the audit in output_dir is another one, output_dir lies in the data, a part is unknown or empty,
-            there are fewer patients than folds, the training's classes are not those of the data, a setting is none of
-            the training, no label marks anything, or a case is bad input.
+        ValueError: if the audit in output_dir is another one, another process works there, it lies in the data, a part
+            is unknown or empty, there are fewer patients than folds, the training's classes are not those of the data,
+            a setting is none of the training, no label marks anything, or a case is bad input.
     """
 
     def __init__(
@@ -115,6 +117,8 @@ class LabelAudit:
             raise ValueError(f"the labels of {self.dataset_dir} mark nothing at all; there is nothing to audit")
         plan = make_plan(dataset, self.training.files, self._settings())
         check_plan(self.output_dir, plan)
+        keep_folder(self.output_dir)
+        check_output_dir(self.output_dir, self.dataset_dir, self.resume)  # another process may have been there since
         write_json(self.output_dir / PLAN, plan)
         for number, held_out in enumerate(folds):
             if self._is_judged(number):
