@@ -42,6 +42,7 @@ from job_queue import Failed, Job, side_by_side  # noqa: E402
 
 from bundle.self_cleansing import __version__  # noqa: E402  (light: a supervisor should not load torch)
 from bundle.self_cleansing.folder_lock import lock_folder  # noqa: E402
+from bundle.self_cleansing.leftovers import remove_leftovers  # noqa: E402
 
 SAVE_EVERY_S = 5.0
 NEW_STEP = {"seconds": 0.0, "cpu_seconds": 0.0, "peak_memory_mb": 0.0, "finished": False}
@@ -89,8 +90,7 @@ class Run(Job):
             raise Failed(f"{missing} does not exist")
         if (commit := _commit()) not in self.state["commits"]:
             self.state["commits"].append(commit)
-        for abandoned in self.run.rglob(".partial-*"):  # of a process that was killed while it wrote
-            abandoned.unlink()
+        remove_leftovers(self.run)
         if self.start("training"):
             checkpoint = (self.run / "models" / "checkpoint.pt").is_file()
             if not checkpoint and self.run.exists():  # killed in its first epoch

@@ -48,6 +48,6 @@ def test_a_file_system_without_locks_stops_nobody(number, tmp_path, monkeypatch)
 
 def test_it_brings_nothing_heavy():
     """A supervisor of trainings takes little memory, and starts at once."""
-    program = "import sys, bundle.self_cleansing.folder_lock; print(*({'torch', 'monai', 'numpy'} & set(sys.modules)))"
+    program = "import sys, bundle.self_cleansing.leftovers; print(*({'torch', 'monai', 'numpy'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout == "\n"

@@ -60,8 +60,10 @@ def test_resuming_needs_a_checkpoint_and_then_ignores_the_rest(tmp_path):
 
 def test_a_folder_that_another_process_works_in_is_not_taken(tmp_path):
     held = lock_folder(tmp_path / "run9")
+    run_in(tmp_path / "run9", ".partial-1-history.csv")
     with pytest.raises(ValueError, match=r"run9 is in use by another process; let it end, or give another output_dir"):
         take_output_dir(tmp_path / "run9")
+    assert (tmp_path / "run9" / ".partial-1-history.csv").exists()
     os.close(held)
     take_output_dir(tmp_path / "run9")
     assert [path.name for path in (tmp_path / "run9").iterdir()] == [LOCK]

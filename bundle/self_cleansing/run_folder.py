@@ -17,6 +17,7 @@ from monai.transforms import Transform
 from .data.json_file import read_json, write_json
 from .distributed import from_first, is_first
 from .folder_lock import keep_folder
+from .leftovers import remove_leftovers
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def claim_output_dir(output_dir: str | os.PathLike[str], resume: bool = False) -
 
 
 def take_output_dir(output_dir: str | os.PathLike[str], resume: bool = False) -> None:
-    """Take the folder of a run for this process until it ends.
+    """Take the folder of a run for this process until it ends, and clear it of what killed ones left half-written.
 
     The folder is made and holds a lock from now on. Of several processes the first one takes it for all.
 
@@ -99,6 +100,7 @@ def _check_output_dir(folder: Path, resume: bool) -> None:
 def _take_output_dir(folder: Path, resume: bool) -> None:
     keep_folder(folder)
     _check_output_dir(folder, resume)  # once more: another process may have been there since
+    remove_leftovers(folder)
 
 
 def write_run_record(path: str | os.PathLike[str], device: Any = "cpu", **settings: Any) -> None:

@@ -287,7 +287,7 @@ def flip_a_bit(path: Path) -> None:
 
 
 def test_what_an_audit_kept_and_is_damaged_is_found_out_again(tmp_path, monkeypatch, caplog):
-    """On a resume, and nothing else is."""
+    """On a resume, and nothing else is; what a killed process left half-written goes."""
     trained: list[str] = []
     monkeypatch.setattr(
         FoldTraining, "network", lambda _, folder, *__: trained.append(folder.parent.name) or Threshold()
@@ -297,12 +297,15 @@ def test_what_an_audit_kept_and_is_damaged_is_found_out_again(tmp_path, monkeypa
     whole = {name: (folder / name).read_bytes() for name in RESULTS}
     flip_a_bit(folder / "folds" / "0" / "probs.npy")
     flip_a_bit(folder / "folds" / "2" / "evidence.npz")
+    (folder / "proposed_labels" / "labels" / ".partial-1-03.png").touch()
+    (folder / "folds" / "0" / ".partial-1-probs.npy").touch()
     trained.clear()
     audit_of_pictures(data, folder, resume=True).run()
     assert trained == ["0", "2"]
     damaged = [record.message for record in caplog.records if "is damaged" in record.message]
     assert [str(folder / "folds" / number) in line for number, line in zip("02", damaged, strict=True)] == [True, True]
     assert whole == {name: (folder / name).read_bytes() for name in RESULTS}
+    assert not list(folder.rglob(".partial-*"))
 
 
 def test_a_folder_that_another_process_audits_in_is_refused(tmp_path):

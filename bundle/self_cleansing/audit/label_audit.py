@@ -21,6 +21,7 @@ from ..data.whole_file import whole_file
 from ..distributed import world_size
 from ..folder_lock import keep_folder
 from ..label_bank import pack_bits, packed_width
+from ..leftovers import remove_leftovers
 from ..run_folder import write_run_record
 from ..settings import check_settings
 from ..slice_bank import SliceBank
@@ -119,6 +120,7 @@ class LabelAudit:
         check_plan(self.output_dir, plan)
         keep_folder(self.output_dir)
         check_output_dir(self.output_dir, self.dataset_dir, self.resume)  # another process may have been there since
+        remove_leftovers(self.output_dir)
         write_json(self.output_dir / PLAN, plan)
         for number, held_out in enumerate(folds):
             if self._is_judged(number):
