@@ -138,8 +138,8 @@ class LabelAudit:
         try:
             FoldEvidence.load(evidence).check(self.probs(number))
         except Exception as error:  # zipfile and NumPy raise what they like of a damaged file
-            reason = f"{type(error).__name__}: {error}"
-            logger.warning("%s is damaged (%s); this fold is predicted again", evidence.parent, reason)
+            folder, why = evidence.parent, f"{type(error).__name__}: {error}"
+            logger.warning("%s is damaged, or of an earlier version (%s); this fold is predicted again", folder, why)
             return False
         return True
 
