@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One child process that cannot outlive its parent, writes to a log and is measured; and the lock it shares."""
+"""One child process that cannot outlive its parent, writes to a log and is measured."""
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import signal
 import subprocess
@@ -16,34 +15,6 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: not much is safe after a fork
 MIB = 1 << 20
-
-
-def lock(path: Path, patience_s: float = 10.0) -> int:
-    """Take an exclusive lock on a file, which is made if need be, and return its descriptor.
-
-    Whoever has the descriptor, children included, holds the lock; the kernel frees it when the last of them is gone.
-
-    Args:
-        path: the file.
-        patience_s: how long to wait for a holder that is about to end.
-
-    Raises:
-        ValueError: if somebody else still holds it then.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    give_up = time.monotonic() + patience_s
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-        except BlockingIOError:
-            if time.monotonic() > give_up:
-                os.close(descriptor)
-                raise ValueError(
-                    f"{path.parent} is in use by another process; let it end, or give another output_dir"
-                ) from None
-            time.sleep(0.1)
 
 
 class Child:

@@ -17,8 +17,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bundle.self_cleansing import slice_cache  # noqa: E402
-
-PARTIAL = ".partial-"  # in the names of files and folders that are being written
+from bundle.self_cleansing.leftovers import PARTIAL  # noqa: E402
 
 
 def final_files(folder: Path) -> Iterator[Path]:

@@ -35,12 +35,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
-from child_process import Child, lock  # noqa: E402
+from child_process import Child  # noqa: E402
 from git_commit import git_commit  # noqa: E402
 from grid_cells import Cell, noise_level, read_grid, recipe_of  # noqa: E402
 from job_queue import Failed, Job, side_by_side  # noqa: E402
 
 from bundle.self_cleansing import __version__  # noqa: E402  (light: a supervisor should not load torch)
+from bundle.self_cleansing.folder_lock import lock_folder  # noqa: E402
+from bundle.self_cleansing.leftovers import remove_leftovers  # noqa: E402
 
 SAVE_EVERY_S = 5.0
 NEW_STEP = {"seconds": 0.0, "cpu_seconds": 0.0, "peak_memory_mb": 0.0, "finished": False}
@@ -88,8 +90,7 @@ class Run(Job):
             raise Failed(f"{missing} does not exist")
         if (commit := git_commit()) not in self.state["commits"]:
             self.state["commits"].append(commit)
-        for abandoned in self.run.rglob(".partial-*"):  # of a process that was killed while it wrote
-            abandoned.unlink()
+        remove_leftovers(self.run)
         if self.start("training"):
             checkpoint = (self.run / "models" / "checkpoint.pt").is_file()
             if not checkpoint and self.run.exists():  # killed in its first epoch
@@ -199,7 +200,7 @@ def run_grid(cells: Sequence[Cell], output_dir: Path, parallel: int, threads: in
     Raises:
         ValueError: a cell in the folder was made from another definition, or another process works there.
     """
-    held = lock(output_dir / ".lock")
+    held = lock_folder(output_dir)
     environment = {"OMP_NUM_THREADS": str(threads), "TQDM_DISABLE": "1"}
     try:
         for cell in cells:

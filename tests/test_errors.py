@@ -47,13 +47,53 @@ def shown(monkeypatch, capsys):
     return show
 
 
+def in_the_package(program: str) -> Exception:
+    """What the lines of a program raise if they are those of a file of this package."""
+    with pytest.raises(Exception) as caught:
+        exec(compile(program, errors.__file__, "exec"))
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "raise ValueError('no')",
+        "raise ValueError(\n    'n'\n    'o'\n)",
+        "try:\n    int(None)\nexcept TypeError as error:\n    raise ValueError('no') from error",
+        "try:\n    int(None)\nexcept TypeError:\n    raise ValueError('no') from None",
+        "try:\n    raise ValueError('no')\nexcept ValueError:\n    raise",
+        "try:\n    raise ValueError('no')\nexcept ValueError as error:\n    raise error",
+        "try:\n    raise ValueError('no')\nfinally:\n    int(0)",
+    ],
+)
+def test_what_the_package_raises_is_for_the_user(program, shown):
+    assert shown(in_the_package(program)).startswith("error: no\n")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "int(None)",
+        "first, second = None",
+        "import torch\ntorch.zeros(2) + torch.zeros(3)",
+        "try:\n    int(None)\nexcept TypeError:\n    raise",
+        "try:\n    int(None)\nfinally:\n    int(0)",
+    ],
+)
+def test_what_python_or_pytorch_object_to_in_it_is_for_programmers(program, shown):
+    assert shown(in_the_package(program)) == "traceback\n"
+
+
+def test_a_file_that_the_system_refuses_is_named(shown, tmp_path):
+    error = in_the_package(f"open({str(tmp_path / 'a.json')!r})")
+    assert shown(error).startswith(f"error: [Errno 2] No such file or directory: '{tmp_path}/a.json'\n")
+
+
 def test_out_of_memory_is_explained_whoever_asked_for_the_memory(shown):
     said = "[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried 4 TB"
-    asked = compile(f"raise RuntimeError({said!r})", errors.__file__, "exec")  # as if this package had
-    with pytest.raises(RuntimeError) as caught:
-        exec(asked)
-    assert user_error(caught.value) is caught.value
-    for error in (caught.value, RuntimeError(said), MemoryError()):
+    asked = in_the_package(f"raise RuntimeError({said!r})")
+    assert user_error(asked) is asked
+    for error in (asked, RuntimeError(said), MemoryError()):
         assert shown(error).startswith("error: there is not enough memory; lower batch_size")
 
 

@@ -25,6 +25,7 @@ from bundle.self_cleansing.data.json_file import write_json
 from bundle.self_cleansing.data.whole_file import whole_file
 from bundle.self_cleansing.data.whole_folder import whole_folder
 from bundle.self_cleansing.errors import WriteError
+from bundle.self_cleansing.folder_lock import lock_folder
 from bundle.self_cleansing.handlers import TrainingCheckpoint
 
 SIZE_KB = 256
@@ -98,6 +99,12 @@ def test_a_folder_that_cannot_be_made_is_named(read_only):
         save_checkpoint_file({}, read_only / "new" / "deeper" / "a.pt")
 
 
+def test_a_folder_that_cannot_be_locked_for_lack_of_leave_is_named(read_only):
+    for folder in (read_only, read_only / "new"):
+        with pytest.raises(WriteError, match=rf"{folder} cannot be written \(Read-only file system\)"):
+            lock_folder(folder)
+
+
 def test_a_file_that_cannot_be_read_is_not_said_to_be_one_that_cannot_be_written(tmp_path):
     denied = PermissionError(13, "Permission denied", str(tmp_path / "source"))
     with pytest.raises(PermissionError) as caught, whole_file(tmp_path / "target"):
@@ -107,11 +114,28 @@ def test_a_file_that_cannot_be_read_is_not_said_to_be_one_that_cannot_be_written
         raise PermissionError(13, "Permission denied", str(temporary))
 
 
+@pytest.mark.parametrize("write", [whole_file, whole_folder])
+@pytest.mark.parametrize("is_open", [False, True], ids=["a folder above", "an open file"])
+def test_nor_is_a_folder_above_or_an_open_file_that_the_system_names_by_number(write, is_open, tmp_path):
+    denied = PermissionError(13, "Permission denied", 7 if is_open else str(tmp_path))
+    with pytest.raises(PermissionError) as caught, write(tmp_path / "noisy"):
+        raise denied
+    assert caught.value is denied and not (tmp_path / "noisy").exists()
+
+
 def test_a_cache_that_finds_the_disk_full_is_named_and_leaves_nothing(disk):
     volumes = ({"image": torch.rand(4, 1, 128, 128)} for _ in range(4))
     with pytest.raises(WriteError, match=r"the cache .*cannot be written \(No space.*--cache_dir none"):
         slice_cache.store(disk / "bank", volumes)
     assert [path.name for path in disk.iterdir()] == ["CACHEDIR.TAG"]
+
+
+def test_a_damaged_cache_on_a_read_only_disk_is_named_with_a_remedy(disk):
+    slice_cache.store(disk / "bank", iter([{"image": torch.rand(4, 1, 8, 8)}]))
+    os.truncate(disk / "bank" / "image.bin", 8)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with pytest.raises(WriteError, match=r"the cache .*cannot be written \(Read-only.*--cache_dir none"):
+        slice_cache.cached(disk / "bank", iter([]))
 
 
 def test_predictions_ask_for_their_room_before_they_are_made(disk):
@@ -153,7 +177,7 @@ def test_a_training_that_fills_the_disk_says_so_and_can_be_resumed_elsewhere(dis
 @pytest.mark.slow
 def test_a_training_into_a_read_only_folder_says_so(read_only, noisy_phantom, tmp_path):
     result = run_bundle("training", [], tmp_path, dataset_dir=noisy_phantom, output_dir=read_only / "run")
-    assert f"{read_only / 'run' / 'run.json'} cannot be written (Read-only file system)" in refused(result)
+    assert f"{read_only / 'run'} cannot be written (Read-only file system)" in refused(result)
 
 
 @pytest.mark.parametrize("program", ["torch.empty(1 << 52)", "bytearray(1 << 60)", "open_batch()"])

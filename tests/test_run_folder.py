@@ -3,13 +3,21 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from bundle.self_cleansing.run_folder import claim_output_dir, described, next_run_folder, write_run_record
+from bundle.self_cleansing.folder_lock import LOCK, lock_folder
+from bundle.self_cleansing.run_folder import (
+    claim_output_dir,
+    described,
+    next_run_folder,
+    take_output_dir,
+    write_run_record,
+)
 
 
 def run_in(folder: Path, *names: str) -> Path:
@@ -48,6 +56,26 @@ def test_resuming_needs_a_checkpoint_and_then_ignores_the_rest(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing to resume: output_dir .*run8 has no models/checkpoint\.pt"):
         claim_output_dir(run_in(tmp_path / "run8", "history.csv"), resume=True)
     claim_output_dir(run_in(tmp_path / "run8", "models/checkpoint.pt"), resume=True)
+
+
+def test_a_folder_that_another_process_works_in_is_not_taken(tmp_path):
+    held = lock_folder(tmp_path / "run9")
+    run_in(tmp_path / "run9", ".partial-1-history.csv")
+    with pytest.raises(ValueError, match=r"run9 is in use by another process; let it end, or give another output_dir"):
+        take_output_dir(tmp_path / "run9")
+    assert (tmp_path / "run9" / ".partial-1-history.csv").exists()
+    os.close(held)
+    take_output_dir(tmp_path / "run9")
+    assert [path.name for path in (tmp_path / "run9").iterdir()] == [LOCK]
+    take_output_dir(tmp_path / "run9")  # this process has it already
+
+
+def test_a_folder_is_looked_at_again_when_it_is_taken(tmp_path):
+    """Another process may have begun, and ended, while this one prepared its data."""
+    with pytest.raises(ValueError, match="already holds another run"):
+        take_output_dir(run_in(tmp_path / "run1", "history.csv"))
+    with pytest.raises(FileNotFoundError, match="nothing to resume"):
+        take_output_dir(tmp_path / "run2", resume=True)
 
 
 def test_a_file_is_no_output_folder(tmp_path):

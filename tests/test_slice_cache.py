@@ -15,7 +15,7 @@ from monai.transforms import Compose, EnsureChannelFirstd, Lambdad, LoadImaged, 
 from PIL import Image
 from running import ROOT
 
-from bundle.self_cleansing import slice_bank
+from bundle.self_cleansing import slice_bank, slice_cache
 from bundle.self_cleansing.data import find_cases
 from bundle.self_cleansing.slice_bank import SliceBank
 from bundle.self_cleansing.slice_cache import fingerprint
@@ -160,6 +160,49 @@ def test_a_damaged_cache_is_named_and_made_again(data, tmp_path, caplog, part, d
     assert torch.equal(again.images, plain_images) and torch.equal(again.labels, plain_labels)
     warnings = [record.message for record in caplog.records if record.name.endswith("slice_cache")]
     assert len(warnings) == 1 and str(folder) in warnings[0]
+
+
+def damaged(cache_dir: Path) -> Path:
+    """The one bank of a cache, after half of its images are gone."""
+    (folder,) = stored(cache_dir)
+    os.truncate(folder / "image.bin", (folder / "image.bin").stat().st_size // 2)
+    return folder
+
+
+def test_a_damaged_cache_that_another_process_has_repaired_meanwhile_is_taken(data, tmp_path, monkeypatch):
+    """Both have found the damage; the slower one must not remove what the faster one has made."""
+    images = SliceBank(data, preprocessing(), tmp_path / "cache", progress=False).images.clone()
+    folder = damaged(tmp_path / "cache")
+    original = slice_cache.load
+
+    def slow(place):
+        monkeypatch.setattr(slice_cache, "load", original)
+        try:
+            return original(place)
+        finally:
+            SliceBank(data, preprocessing(), tmp_path / "cache", progress=False)
+            monkeypatch.setattr(slice_bank, "preprocessed", lambda *_: map(never, [0]))
+
+    monkeypatch.setattr(slice_cache, "load", slow)
+    assert torch.equal(SliceBank(data, preprocessing(), tmp_path / "cache", progress=False).images, images)
+    assert stored(tmp_path / "cache") == [folder]
+
+
+def test_a_damaged_cache_that_another_process_removes_meanwhile_is_made(data, tmp_path, monkeypatch):
+    images = SliceBank(data, preprocessing(), tmp_path / "cache", progress=False).images.clone()
+    folder = damaged(tmp_path / "cache")
+    original = slice_cache.load
+
+    def slow(place):
+        monkeypatch.setattr(slice_cache, "load", original)
+        try:
+            return original(place)
+        finally:
+            shutil.rmtree(folder)
+
+    monkeypatch.setattr(slice_cache, "load", slow)
+    assert torch.equal(SliceBank(data, preprocessing(), tmp_path / "cache", progress=False).images, images)
+    assert stored(tmp_path / "cache") == [folder]
 
 
 def test_bad_input_leaves_no_cache_behind(data, tmp_path):

@@ -15,6 +15,8 @@ import pytest
 import torch
 from running import bundle_command, run_bundle
 
+from bundle.self_cleansing.folder_lock import LOCK, lock_folder
+
 METHODS = ["self_cleansing_practical", "self_cleansing_paper"]
 
 
@@ -124,6 +126,15 @@ def test_an_output_folder_with_another_run_is_refused(trained, noisy_phantom, tm
     sentence = refused(result)
     assert str(run) in sentence and "--resume" in sentence
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_an_output_folder_that_another_process_works_in_is_refused(noisy_phantom, tmp_path):
+    """It holds no run before the end of its first epoch."""
+    held = lock_folder(tmp_path / "run")
+    result = run_bundle("training", [], tmp_path, dataset_dir=noisy_phantom, output_dir=tmp_path / "run")
+    os.close(held)
+    assert f"{tmp_path / 'run'} is in use by another process; let it end, or give another" in refused(result)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [LOCK]
 
 
 def test_a_checkpoint_of_other_samples_is_refused(trained, noisy_phantom, tmp_path):

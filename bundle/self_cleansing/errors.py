@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dis
 import os
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from types import TracebackType
 
 TRACEBACK_VARIABLE = "SELF_CLEANSING_TRACEBACK"
 _PACKAGE = str(Path(__file__).resolve().parent) + os.sep
+_RAISE = dis.opmap["RAISE_VARARGS"]  # what a raise statement is compiled to
 
 
 class WriteError(OSError):
@@ -30,17 +32,24 @@ _NO_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory"
 def user_error(error: BaseException | None) -> BaseException | None:
     """Return the error in a chain of causes that this package raised for its user, None if there is none.
 
-    An error counts if it was raised (not merely passed on) by a file of this package and is of a kind that carries a
-    sentence. The outermost one wins: it says most, and may name the file that an inner one does not know.
+    An error counts if a file of this package raised it (instead of passing it on) and it is of a kind that carries a
+    sentence. What Python or PyTorch object to in a statement of this package, such as int(None), does not count: it is
+    for programmers. What the system objects to, of a file that it names, does. The outermost error wins: it says most,
+    and may name the file that an inner one does not know.
     """
-    for one in causes(error):
-        frames = one.__traceback__
-        while frames is not None and frames.tb_next is not None:
-            frames = frames.tb_next
-        raised_here = frames is not None and frames.tb_frame.f_code.co_filename.startswith(_PACKAGE)
-        if raised_here and isinstance(one, _FOR_USERS):
-            return one
-    return None
+    return next((one for one in causes(error) if isinstance(one, _FOR_USERS) and _is_ours(one)), None)
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether this package raised an error, or asked the system for what it could not do."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or not trace.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        return False
+    if isinstance(error, OSError) and error.filename is not None:
+        return True
+    return trace.tb_frame.f_code.co_code[trace.tb_lasti] == _RAISE
 
 
 def lost_process(error: BaseException | None) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One folder, one run: refuse a folder that is taken, and record what the run is."""
+"""One folder, one run: refuse a folder that is taken, take it, and record what the run is."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from monai.transforms import Transform
 
 from .data.json_file import read_json, write_json
 from .distributed import from_first, is_first
+from .folder_lock import keep_folder
+from .leftovers import remove_leftovers
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,22 @@ def claim_output_dir(output_dir: str | os.PathLike[str], resume: bool = False) -
         NotADirectoryError: `output_dir` is a file.
     """
     from_first(lambda: _check_output_dir(Path(output_dir), resume))
+
+
+def take_output_dir(output_dir: str | os.PathLike[str], resume: bool = False) -> None:
+    """Take the folder of a run for this process until it ends, and clear it of what killed ones left half-written.
+
+    The folder is made and holds a lock from now on. Of several processes the first one takes it for all.
+
+    Args:
+        output_dir, resume: as of `claim_output_dir`.
+
+    Raises:
+        ValueError: another process works there, or did meanwhile.
+        WriteError: there is no room, or no leave to write there.
+        FileNotFoundError, NotADirectoryError: as `claim_output_dir`.
+    """
+    from_first(lambda: _take_output_dir(Path(output_dir), resume))
 
 
 def check_not_a_file(output_dir: str | os.PathLike[str]) -> None:
@@ -77,6 +95,12 @@ def _check_output_dir(folder: Path, resume: bool) -> None:
         raise ValueError(
             f"output_dir {folder} already holds another run ({found}); {remedy}, or give another --output_dir"
         )
+
+
+def _take_output_dir(folder: Path, resume: bool) -> None:
+    keep_folder(folder)
+    _check_output_dir(folder, resume)  # once more: another process may have been there since
+    remove_leftovers(folder)
 
 
 def write_run_record(path: str | os.PathLike[str], device: Any = "cpu", **settings: Any) -> None:

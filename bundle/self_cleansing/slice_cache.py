@@ -14,9 +14,10 @@ import logging
 import os
 import pickle
 import shutil
+import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -192,12 +193,35 @@ def _map(path: Path, known: Mapping[str, Any]) -> Tensor:
 
 
 def cached(folder: Path, volumes: Iterator[Mapping[str, Tensor]]) -> tuple[list[int], dict[str, Tensor]]:
-    """Load a stored bank, made from `volumes` if it is not there; a damaged one is made again, with a warning."""
+    """Load a stored bank, made from `volumes` if it is not there; a damaged one is made again, with a warning.
+
+    Raises:
+        CacheWriteError: it has to be made, and cannot be written, or the damaged one not be moved out of the way.
+    """
     if folder.is_dir():
+        found = _identity(folder)
         try:
             return load(folder)
         except (ValueError, OSError) as error:
             logger.warning("%s; making them again", error)
-            shutil.rmtree(folder)
+            _remove(folder, found)
     store(folder, volumes)
     return load(folder)
+
+
+def _remove(folder: Path, found: tuple[int, int] | None) -> None:
+    """Remove the bank that was found damaged, but not one that another process has put in its place meanwhile."""
+    aside = folder.with_name(f".{folder.name}.partial-{uuid.uuid4().hex[:8]}")
+    with _writing(folder.parent), suppress(FileNotFoundError):  # another process was faster
+        if _identity(folder) == found:
+            folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another one that has replaced it; None if there is none."""
+    try:
+        status = folder.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns

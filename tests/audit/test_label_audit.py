@@ -27,6 +27,7 @@ from bundle.self_cleansing.audit import LabelAudit
 from bundle.self_cleansing.audit.findings import KINDS, SUSPECT
 from bundle.self_cleansing.audit.fold_training import FoldTraining
 from bundle.self_cleansing.data import find_cases, read_label, write_json
+from bundle.self_cleansing.folder_lock import LOCK, lock_folder
 
 RESULTS = ("labels.csv", "labels.json", "work_list.csv", "report.html", "run.json")
 
@@ -241,30 +242,35 @@ class Threshold(torch.nn.Module):
         return (image - 0.5) * self.scale
 
 
-def test_pictures_are_audited_and_proposed_as_pictures(tmp_path, monkeypatch):
-    """One slice per case, one class, no spacing; the training is left out, all else runs."""
-    data, rng = tmp_path / "data", np.random.default_rng(0)
-    wrong = {3, 11, 17}
-    entries = []
+WRONG = {3, 11, 17}
+
+
+def audit_of_pictures(data: Path, output_dir: Path, **options: object) -> LabelAudit:
+    """Of 24 discs, one slice per case, one class, no spacing; the labels of those in WRONG are empty."""
+    rng, entries = np.random.default_rng(0), []
     for number in range(24):
         mask = disc(64, *rng.uniform(26, 38, 2), rng.uniform(9, 14)).numpy()
-        given = np.zeros_like(mask) if number in wrong else mask
+        given = np.zeros_like(mask) if number in WRONG else mask
         for kind, values in (("images", mask * 200 + rng.integers(0, 40, mask.shape)), ("labels", given * 255)):
             (data / kind).mkdir(parents=True, exist_ok=True)
             Image.fromarray(values.astype(np.uint8)).save(data / kind / f"{number:02d}.png")
         entries.append({"image": f"./images/{number:02d}.png", "label": f"./labels/{number:02d}.png"})
     write_json(data / "dataset.json", {"labels": {"0": "background", "1": "disc"}, "training": entries})
-    monkeypatch.setattr(FoldTraining, "network", lambda *_: Threshold())
-    overlay = str(ROOT / "configs" / "datasets" / "crowd.yaml")
-    audit = in_process(
+    return in_process(
         data,
-        tmp_path / "audit",
-        training_config=[str(ROOT / "configs" / "train.yaml"), overlay],
+        output_dir,
+        training_config=[str(ROOT / "configs" / "train.yaml"), str(ROOT / "configs" / "datasets" / "crowd.yaml")],
         settings={**SETTINGS, "class_names": ["disc"], "network_size": 64, "plane_size": 64},
         folds=3,
+        **options,
     )
-    findings = audit.run()
-    assert {int(one.case) for one in findings.labels if one.verdict == SUSPECT} == wrong
+
+
+def test_pictures_are_audited_and_proposed_as_pictures(tmp_path, monkeypatch):
+    """The training is left out, all else runs."""
+    monkeypatch.setattr(FoldTraining, "network", lambda *_: Threshold())
+    findings = audit_of_pictures(tmp_path / "data", tmp_path / "audit").run()
+    assert {int(one.case) for one in findings.labels if one.verdict == SUSPECT} == WRONG
     assert {one.kind for one in findings.labels if one.verdict == SUSPECT} == {"missing"}
     assert all(one.boundary_error_mm is None for one in findings.labels)
     proposed = tmp_path / "audit" / "proposed_labels"
@@ -272,6 +278,42 @@ def test_pictures_are_audited_and_proposed_as_pictures(tmp_path, monkeypatch):
         written = np.asarray(Image.open(proposed / "labels" / f"{number:02d}.png"))
         assert set(np.unique(written)) == {0, 255}
     assert (tmp_path / "audit" / "report.html").stat().st_size > 10_000
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_what_an_audit_kept_and_is_damaged_is_found_out_again(tmp_path, monkeypatch, caplog):
+    """On a resume, and nothing else is; what a killed process left half-written goes."""
+    trained: list[str] = []
+    monkeypatch.setattr(
+        FoldTraining, "network", lambda _, folder, *__: trained.append(folder.parent.name) or Threshold()
+    )
+    data, folder = tmp_path / "data", tmp_path / "audit"
+    audit_of_pictures(data, folder).run()
+    whole = {name: (folder / name).read_bytes() for name in RESULTS}
+    flip_a_bit(folder / "folds" / "0" / "probs.npy")
+    flip_a_bit(folder / "folds" / "2" / "evidence.npz")
+    (folder / "proposed_labels" / "labels" / ".partial-1-03.png").touch()
+    (folder / "folds" / "0" / ".partial-1-probs.npy").touch()
+    trained.clear()
+    audit_of_pictures(data, folder, resume=True).run()
+    assert trained == ["0", "2"]
+    damaged = [record.message for record in caplog.records if "is damaged" in record.message]
+    assert [str(folder / "folds" / number) in line for number, line in zip("02", damaged, strict=True)] == [True, True]
+    assert whole == {name: (folder / name).read_bytes() for name in RESULTS}
+    assert not list(folder.rglob(".partial-*"))
+
+
+def test_a_folder_that_another_process_audits_in_is_refused(tmp_path):
+    held = lock_folder(tmp_path / "audit")
+    with pytest.raises(ValueError, match="audit is in use by another process; let it end"):
+        audit_of_pictures(tmp_path / "data", tmp_path / "audit").run()
+    os.close(held)
+    assert [path.name for path in (tmp_path / "audit").iterdir()] == [LOCK]
 
 
 def test_the_command_says_it_in_one_sentence(tmp_path):

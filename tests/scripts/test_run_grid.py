@@ -22,10 +22,12 @@ from running import ROOT, TINY
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from child_process import Child, lock  # noqa: E402
+from child_process import Child  # noqa: E402
 from grid_cells import noise_level, read_grid  # noqa: E402
 from job_queue import Failed, Job, last_words, side_by_side  # noqa: E402
 from run_grid import check_definition, write_json  # noqa: E402
+
+from bundle.self_cleansing.folder_lock import lock_folder  # noqa: E402
 
 SCRIPT = str(ROOT / "scripts" / "run_grid.py")
 GRIDS = sorted((ROOT / "configs" / "grids").glob("*.yaml"))
@@ -144,7 +146,7 @@ class Words(Job):
 
 
 def test_jobs_run_step_by_step_side_by_side_and_a_failure_stops_only_its_own(tmp_path, capsys):
-    held = lock(tmp_path / ".lock")
+    held = lock_folder(tmp_path)
     # One and two wait for each other: run one after the other they would never end.
     meet = "import pathlib, time; pathlib.Path('{}').touch()\nwhile not pathlib.Path('{}').exists(): time.sleep(0.01)"
     jobs = [
@@ -165,7 +167,7 @@ def test_jobs_run_step_by_step_side_by_side_and_a_failure_stops_only_its_own(tmp
 
 
 def test_memory_and_seconds_of_a_child_are_measured(tmp_path):
-    held = lock(tmp_path / ".lock")
+    held = lock_folder(tmp_path)
     program = "import time; block = bytearray(200 << 20); time.sleep(0.5)\nwhile time.process_time() < 0.7: pass"
     child = Child([sys.executable, "-c", program], tmp_path / "log", tmp_path, {}, held)
     while child.poll() is None:
@@ -182,10 +184,11 @@ def test_memory_and_seconds_of_a_child_are_measured(tmp_path):
 def test_a_child_dies_with_a_killed_parent_and_the_lock_comes_free(tmp_path):
     program = f"""
 import sys, time
-sys.path.insert(0, {str(ROOT / "scripts")!r})
-from child_process import Child, lock
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "scripts")!r}]
+from bundle.self_cleansing.folder_lock import lock_folder
+from child_process import Child
 from pathlib import Path
-held = lock(Path("out/.lock"))
+held = lock_folder(Path("out"))
 child = Child([sys.executable, "-c", "import time; time.sleep(60)"], Path("log"), Path("."), {{}}, held)
 print(child.process.pid, flush=True)
 time.sleep(60)
@@ -195,21 +198,21 @@ time.sleep(60)
     parent.stdout.close()
     assert alive(child)
     with pytest.raises(ValueError, match="out is in use by another process"):
-        lock(tmp_path / "out" / ".lock", patience_s=0.2)
+        lock_folder(tmp_path / "out", patience_s=0.2)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     wait_until(lambda: not alive(child), 5)
-    os.close(lock(tmp_path / "out" / ".lock", patience_s=5))
+    os.close(lock_folder(tmp_path / "out", patience_s=5))
 
 
 def test_the_lock_is_held_as_long_as_a_child_lives(tmp_path):
-    held = lock(tmp_path / ".lock")
+    held = lock_folder(tmp_path)
     child = Child([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "log", tmp_path, {}, held)
     os.close(held)
     with pytest.raises(ValueError, match="in use"):
-        lock(tmp_path / ".lock", patience_s=0.2)
+        lock_folder(tmp_path, patience_s=0.2)
     child.kill()
-    os.close(lock(tmp_path / ".lock"))
+    os.close(lock_folder(tmp_path))
 
 
 def test_a_job_that_cannot_start_fails_alone(tmp_path):
@@ -218,7 +221,7 @@ def test_a_job_that_cannot_start_fails_alone(tmp_path):
             raise Failed("its file does not exist")
             yield
 
-    held = lock(tmp_path / ".lock")
+    held = lock_folder(tmp_path)
     jobs = [Missing("missing", tmp_path, [], held), Words("fine", tmp_path, ["pass"], held)]
     assert side_by_side(jobs, 1) == {"missing": "its file does not exist"}
     assert (tmp_path / "fine.done").exists()

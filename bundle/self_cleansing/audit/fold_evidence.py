@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -26,6 +27,7 @@ class FoldEvidence:
         damaged: of the damaged copies, float32 (m, K, F).
         kinds: int8 (m, K), see `damage`.
         origin: index in the audit of the sample that each copy was made from, int64 (m,).
+        probs_crc32: checksum of the predictions that all this was found with; earlier versions did not keep it.
     """
 
     samples: NDArray[np.int64]
@@ -33,6 +35,7 @@ class FoldEvidence:
     damaged: NDArray[np.float32]
     kinds: NDArray[np.int8]
     origin: NDArray[np.int64]
+    probs_crc32: int = -1
 
     def save(self, path: Path) -> None:
         with whole_file(path) as temporary, open(temporary, "wb") as file:
@@ -41,7 +44,12 @@ class FoldEvidence:
     @classmethod
     def load(cls, path: Path) -> FoldEvidence:
         with np.load(path, allow_pickle=False) as stored:
-            return cls(**{one.name: stored[one.name] for one in fields(cls)})
+            return cls(**{name: stored[name] for name in stored.files})
+
+    def check(self, probs: NDArray[np.uint8]) -> None:
+        """Raise ValueError if this was not found with `probs`."""
+        if self.probs_crc32 != zlib.crc32(probs.data):
+            raise ValueError("the predictions have another checksum than those that were judged")
 
 
 def fold_evidence(
@@ -78,7 +86,12 @@ def fold_evidence(
             kinds.append(kind)
             origin.append(samples[members])
     return FoldEvidence(
-        samples, np.concatenate(given), np.concatenate(damaged), np.concatenate(kinds), np.concatenate(origin)
+        samples,
+        np.concatenate(given),
+        np.concatenate(damaged),
+        np.concatenate(kinds),
+        np.concatenate(origin),
+        zlib.crc32(probs.data),
     )
 
 

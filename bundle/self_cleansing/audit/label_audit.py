@@ -19,7 +19,9 @@ from ..data import find_cases, training_items, write_json
 from ..data.cases import check_classes
 from ..data.whole_file import whole_file
 from ..distributed import world_size
+from ..folder_lock import keep_folder
 from ..label_bank import pack_bits, packed_width
+from ..leftovers import remove_leftovers
 from ..run_folder import write_run_record
 from ..settings import check_settings
 from ..slice_bank import SliceBank
@@ -63,10 +65,11 @@ class LabelAudit:
     Raises (all before any training):
         FileExistsError: if output_dir holds an audit and `resume` is false.
         NotADirectoryError: if output_dir is a file.
+        WriteError: if there is no room, or no leave to write there.
         FileNotFoundError: if `resume` is true and there is none, or a config or the data set is missing.
-        ValueError: if the audit in output_dir is another one, output_dir lies in the data, a part is unknown or empty,
-            there are fewer patients than folds, the training's classes are not those of the data, a setting is none of
-            the training, no label marks anything, or a case is bad input.
+        ValueError: if the audit in output_dir is another one, another process works there, it lies in the data, a part
+            is unknown or empty, there are fewer patients than folds, the training's classes are not those of the data,
+            a setting is none of the training, no label marks anything, or a case is bad input.
     """
 
     def __init__(
@@ -115,14 +118,30 @@ class LabelAudit:
             raise ValueError(f"the labels of {self.dataset_dir} mark nothing at all; there is nothing to audit")
         plan = make_plan(dataset, self.training.files, self._settings())
         check_plan(self.output_dir, plan)
+        keep_folder(self.output_dir)
+        check_output_dir(self.output_dir, self.dataset_dir, self.resume)  # another process may have been there since
+        remove_leftovers(self.output_dir)
         write_json(self.output_dir / PLAN, plan)
         for number, held_out in enumerate(folds):
-            if self._fold_file(number, EVIDENCE).is_file():
+            if self._is_judged(number):
                 continue
             logger.info("fold %d of %d: %d patients held out", number + 1, self.folds, len(held_out))
             train = [name for fold in folds for name in fold if fold is not held_out]
             self._judge_fold(number, train, held_out, cases, dataset)
         return self._conclude(cases, dataset, parser)
+
+    def _is_judged(self, number: int) -> bool:
+        """Whether all is kept that `_judge_fold` found out, and is what was written; if it is not, the log says so."""
+        evidence = self._fold_file(number, EVIDENCE)
+        if not evidence.is_file():
+            return False
+        try:
+            FoldEvidence.load(evidence).check(self.probs(number))
+        except Exception as error:  # zipfile and NumPy raise what they like of a damaged file
+            folder, why = evidence.parent, f"{type(error).__name__}: {error}"
+            logger.warning("%s is damaged, or of an earlier version (%s); this fold is predicted again", folder, why)
+            return False
+        return True
 
     def probs(self, number: int) -> NDArray[np.uint8]:
         """The out-of-sample probabilities of a fold, uint8 (n, K, H, W) in steps of 1/255, mapped from its file."""

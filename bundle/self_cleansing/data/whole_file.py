@@ -28,8 +28,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
+        make_folder(path.parent, path)
         with told_as_write_error(path, temporary):
-            path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             with open(temporary, "rb") as written:
                 os.fsync(written.fileno())
@@ -37,6 +37,21 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # there may be nothing; on a read-only disk not even that may be unlinked
             temporary.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path, path: Path) -> None:
+    """Make `folder` and those above it, as far as they are missing, to write `path`.
+
+    Raises:
+        WriteError: of `path`: there is no room, or no leave to make it.
+        OSError: any other error of the system.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno not in NO_ROOM + NO_LEAVE:
+            raise
+        raise WriteError(error.errno, error.strerror, str(path)) from error
 
 
 @contextmanager
@@ -59,9 +74,9 @@ def told_as_write_error(path: Path, temporary: Path) -> Iterator[None]:
 def _is_about(error: OSError, temporary: Path) -> bool:
     if error.errno in NO_ROOM:
         return True
-    named = Path(os.fsdecode(error.filename or ""))
-    is_ours = named.is_relative_to(temporary) or (error.filename is not None and temporary.is_relative_to(named))
-    return error.errno in NO_LEAVE and is_ours
+    if error.errno not in NO_LEAVE or not isinstance(error.filename, str | bytes | os.PathLike):  # or a descriptor
+        return False
+    return Path(os.fsdecode(error.filename)).is_relative_to(temporary)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

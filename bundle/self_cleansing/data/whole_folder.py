@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .whole_file import told_as_write_error
+from .whole_file import make_folder, told_as_write_error
 
 
 @contextmanager
@@ -35,8 +35,8 @@ def whole_folder(output_dir: str | os.PathLike) -> Iterator[Path]:
         raise FileExistsError(f"output_dir {output_dir} exists and is not empty; give a new folder, or remove this one")
     partial = output_dir.with_name(f".{output_dir.name}.partial-{uuid.uuid4().hex[:8]}")
     try:
+        make_folder(partial, output_dir)
         with told_as_write_error(output_dir, partial):
-            partial.mkdir(parents=True)
             yield partial
             if output_dir.exists():
                 output_dir.rmdir()  # it is empty
