@@ -169,8 +169,9 @@ def damaged(cache_dir: Path) -> Path:
     return folder
 
 
-def test_a_damaged_cache_that_another_process_has_repaired_meanwhile_is_taken(data, tmp_path, monkeypatch):
-    """Both have found the damage; the slower one must not remove what the faster one has made."""
+@pytest.mark.parametrize("meanwhile", ["repaired", "removed"])
+def test_a_damaged_cache_that_another_process_has_seen_to(data, tmp_path, monkeypatch, meanwhile):
+    """Both have found the damage; the slower one must take what the faster one has made, or make it itself."""
     images = SliceBank(data, preprocessing(), tmp_path / "cache", progress=False).images.clone()
     folder = damaged(tmp_path / "cache")
     original = slice_cache.load
@@ -180,25 +181,11 @@ def test_a_damaged_cache_that_another_process_has_repaired_meanwhile_is_taken(da
         try:
             return original(place)
         finally:
-            SliceBank(data, preprocessing(), tmp_path / "cache", progress=False)
-            monkeypatch.setattr(slice_bank, "preprocessed", lambda *_: map(never, [0]))
-
-    monkeypatch.setattr(slice_cache, "load", slow)
-    assert torch.equal(SliceBank(data, preprocessing(), tmp_path / "cache", progress=False).images, images)
-    assert stored(tmp_path / "cache") == [folder]
-
-
-def test_a_damaged_cache_that_another_process_removes_meanwhile_is_made(data, tmp_path, monkeypatch):
-    images = SliceBank(data, preprocessing(), tmp_path / "cache", progress=False).images.clone()
-    folder = damaged(tmp_path / "cache")
-    original = slice_cache.load
-
-    def slow(place):
-        monkeypatch.setattr(slice_cache, "load", original)
-        try:
-            return original(place)
-        finally:
-            shutil.rmtree(folder)
+            if meanwhile == "removed":
+                shutil.rmtree(folder)
+            else:
+                SliceBank(data, preprocessing(), tmp_path / "cache", progress=False)
+                monkeypatch.setattr(slice_bank, "preprocessed", lambda *_: map(never, [0]))
 
     monkeypatch.setattr(slice_cache, "load", slow)
     assert torch.equal(SliceBank(data, preprocessing(), tmp_path / "cache", progress=False).images, images)
