@@ -174,7 +174,7 @@ def test_a_damaged_cache_that_another_process_has_seen_to(data, tmp_path, monkey
     """Both have found the damage; the slower one must take what the faster one has made, or make it itself."""
     images = SliceBank(data, preprocessing(), tmp_path / "cache", progress=False).images.clone()
     folder = damaged(tmp_path / "cache")
-    original = slice_cache.load
+    original, repaired = slice_cache.load, []
 
     def slow(place):
         monkeypatch.setattr(slice_cache, "load", original)
@@ -185,11 +185,12 @@ def test_a_damaged_cache_that_another_process_has_seen_to(data, tmp_path, monkey
                 shutil.rmtree(folder)
             else:
                 SliceBank(data, preprocessing(), tmp_path / "cache", progress=False)
-                monkeypatch.setattr(slice_bank, "preprocessed", lambda *_: map(never, [0]))
+                repaired.append((folder / "bank.json").stat().st_mtime_ns)
 
     monkeypatch.setattr(slice_cache, "load", slow)
     assert torch.equal(SliceBank(data, preprocessing(), tmp_path / "cache", progress=False).images, images)
     assert stored(tmp_path / "cache") == [folder]
+    assert repaired in ([], [(folder / "bank.json").stat().st_mtime_ns])  # and not made once more
 
 
 def test_bad_input_leaves_no_cache_behind(data, tmp_path):
