@@ -19,8 +19,11 @@ class UnreadableFile(ValueError):
     """A file that is no file of torch.save, or a damaged one; `reason` says in a few words why."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} cannot be read as weights ({reason}); copy it again from its source, or train again")
-        self.reason = reason
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot be read as weights ({self.reason}); copy it again from its source, or train again"
 
 
 def load_checkpoint_file(path: str | os.PathLike[str]) -> Any:
