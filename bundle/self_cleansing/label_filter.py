@@ -115,9 +115,7 @@ class DisplacementFilter:
                 f"options of the label filter are {', '.join(OPTIONS)}; got {', '.join(map(repr, unknown))}"
             )
         check_rules(self.options, OPTIONS, prefix="label_filter options: ")
-        displacement_filter(
-            *np.zeros((4, 0, 1), dtype=np.int64), unit=self.unit, **self.options
-        )  # is there such a unit?
+        displacement_filter(*np.zeros((4, 0, 1), dtype=np.int64), unit=self.unit)  # refuses a unit that there is not
 
     def __call__(self, found: Sweep, bank: LabelBank) -> Filtered:
         areas = (area.numpy() for area in found.manual_areas)
