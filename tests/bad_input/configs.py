@@ -54,6 +54,11 @@ def audited(content: str) -> Callable[[Path], object]:
 
 ROWS = [
     overlay(
+        "a misspelt key",
+        "max_epoch: 7",
+        "error: {w}/over.yaml sets max_epoch, which nothing reads; did you mean max_epochs?",
+    ),
+    overlay(
         "a list for a number",
         "update_every: [1]",
         "error: update_every must be a whole number from 1 on, got [1]; correct it in the config or on "
