@@ -144,13 +144,6 @@ def test_what_cannot_be_evaluated_is_said_in_one_sentence(run_folder, tmp_path):
         evaluation(run_folder, [case], 32, part="train").run()
     with pytest.raises(FileNotFoundError, match="run folder .*nowhere does not exist"):
         evaluation(tmp_path / "nowhere", [case], 32).run()
-    progress = {"epoch": 1, "iteration": 1}
-    torch.save(
-        {"settings": {"patch_size": 32, "network_size": 16}, "progress": progress}, run_folder / "models/checkpoint.pt"
-    )
-    with pytest.raises(ValueError, match="trained with network_size = 16, this evaluation has 32"):
-        evaluation(run_folder, [case], 32).run()
-    (run_folder / "models/checkpoint.pt").unlink()
     torch.save(nn.Conv2d(1, 3, 1).state_dict(), run_folder / "models/model_last.pt")
     with pytest.raises(ValueError, match=r"model_last\.pt does not hold weights of this network"):
         evaluation(run_folder, [case], 32).run()

@@ -18,7 +18,6 @@ from tqdm import tqdm
 
 from .data import clean_items, write_json
 from .data.whole_file import whole_file, write_text
-from .handlers.checkpoint import read_checkpoint
 from .inferers import LocalisingPatchInferer
 from .metrics.dice import EMPTY_RULE, DiceTable, dice_counts
 from .transforms import clear_error, label_center
@@ -27,7 +26,6 @@ from .weights import load_weights
 logger = logging.getLogger(__name__)
 
 MODELS = {"B": "models/model_best.pt", "L": "models/model_last.pt"}
-CHECKPOINT = "models/checkpoint.pt"
 LABEL_CENTRED, FULL_SIZE = "label_centred", "full_size"
 PROTOCOLS = {
     LABEL_CENTRED: "inside a patch centred on the box of the reference labels, at the image's own resolution",
@@ -56,8 +54,8 @@ class Evaluation:
 
     Raises:
         FileNotFoundError: at run, if the run's folder or a model is missing.
-        ValueError: if the part is unknown, or (at run) empty; a model does not fit the network; the run was trained
-            at another `patch_size` or `network_size`; or a case is bad input.
+        ValueError: if the part is unknown, or (at run) empty; a model does not fit the network; or a case is bad
+            input. A model of another patch_size or network_size fits: see `trained_as`.
     """
 
     def __init__(
@@ -130,7 +128,6 @@ class Evaluation:
                     f"model {name} of the run, {self.output_dir / file}, does not exist; "
                     "let the training finish (--resume true), or pass --output_dir of a finished run"
                 )
-        self._check_settings()
         networks = {}
         for name, file in self.models.items():
             network = copy.deepcopy(self.network)
@@ -138,19 +135,6 @@ class Evaluation:
             load_weights(network, self.output_dir / file, remedy)
             networks[name] = network.to(self.device).eval()
         return networks
-
-    def _check_settings(self) -> None:
-        """Refuse to evaluate at another size than the run was trained at: it would work, and score too low."""
-        if not (self.output_dir / CHECKPOINT).is_file():
-            return
-        trained = read_checkpoint(self.output_dir / CHECKPOINT)["settings"]
-        for key in ("patch_size", "network_size"):
-            present = getattr(self.inferer, key)
-            if key in trained and trained[key] != present:
-                raise ValueError(
-                    f"the run in {self.output_dir} was trained with {key} = {trained[key]}, this evaluation has "
-                    f"{present}; add the preset the run was trained with to the config files"
-                )
 
     def volume(self, item: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """Load one case: image float32 (1, H, W, D) on the device, label bool (K, H, W, D) on the CPU."""

@@ -259,29 +259,28 @@ ROWS = [
         "evaluate with the config files the run was trained with",
     ),
     row(
-        "checkpoint of garbage, evaluated",
-        text(STATE, b"garbage"),
+        "record of the run cut short, evaluated",
+        text("run/run.json", "{"),
         EVALUATE,
-        "error: {w}/run/models/checkpoint.pt cannot be read as a checkpoint (UnpicklingError); it is "
-        "damaged or of another program: start again in a new --output_dir",
-    ),
-    row(
-        "checkpoint of a list, evaluated",
-        stored(STATE, lambda s: [1]),
-        EVALUATE,
-        "error: {w}/run/models/checkpoint.pt cannot be read as a checkpoint (it has no progress and "
-        "settings of a training); it is damaged or of another program: start again in a new --output_dir",
+        "error: {w}/run/run.json is not valid JSON (line 1: ~); correct that line",
     ),
     row(
         "another size, evaluated",
         nothing,
         EVALUATE.replace("network_size 32", "network_size 64"),
-        "error: the run in {w}/run was trained with network_size = 32, this evaluation has 64; add the "
-        "preset the run was trained with to the config files",
+        "error: {w}/run/models/model_last.pt was trained with network_size = 32 ({w}/run/run.json), this has 64; add "
+        "the config files and options of the training",
     ),
     row(
-        "size that cannot be halved, evaluated",
+        "other intensities, evaluated",
         nothing,
+        EVALUATE.replace("configs/evaluate.yaml", "configs/datasets/ct.yaml','{root}/configs/evaluate.yaml"),
+        "error: {w}/run/models/model_last.pt was trained with intensity.class = 'ScaleIntensityRangePercentilesd' "
+        "({w}/run/run.json), this has 'ScaleIntensityRanged'; add the config files and options of the training",
+    ),
+    row(
+        "size that cannot be halved, evaluated without a record",
+        lambda world: (world / "run/run.json").unlink(),
         EVALUATE.replace("network_size 32", "network_size 30"),
         "error: network_size must be a positive multiple of 8, which the network halves three times, got 30; use the "
         "network_size of the training",
