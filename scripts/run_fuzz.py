@@ -14,6 +14,7 @@ import argparse
 import importlib
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -85,11 +86,17 @@ def run_property(test: Any, cases: int, number: int | str, bar: tqdm) -> dict[st
     try:
         seed(number)(settings(max_examples=cases, derandomize=False, **options)(test))()
     except Exception as error:
-        notes = " ".join(getattr(error, "__notes__", []))
-        failure = f"{type(error).__name__}: {error} {notes}"[:2000]
+        failure = " | ".join(map(_described, getattr(error, "exceptions", [error])))  # a group, if several were found
     finally:
         test.hypothesis.inner_test = body
     return {"offered": cases, "cases": count, "seconds": round(time.monotonic() - start, 1), "failure": failure}
+
+
+def _described(error: Exception) -> str:
+    """An error in a line: what it says, where it was raised, and the case, as hypothesis notes it."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    notes = " ".join(getattr(error, "__notes__", []))
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno}) {notes}"[:2000]
 
 
 def run_all(

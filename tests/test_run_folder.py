@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from bundle.self_cleansing import __version__
 from bundle.self_cleansing.folder_lock import LOCK, lock_folder
 from bundle.self_cleansing.run_folder import (
     claim_output_dir,
@@ -95,6 +96,7 @@ def test_the_record_holds_settings_versions_and_device_and_is_the_same_every_tim
         "loss": {"name": "dice", "batch": True},
         "seed": 3,
     }
+    assert record["versions"]["self-cleansing-bundle"] == __version__  # what an environment holds may be older
     assert record["versions"]["numpy"] == np.__version__
     assert record["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert record["device"] == "cpu"

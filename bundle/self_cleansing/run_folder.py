@@ -7,13 +7,14 @@ import itertools
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from monai.transforms import Transform
 
+from . import __version__
 from .data.json_file import read_json, write_json
 from .distributed import from_first, is_first
 from .folder_lock import keep_folder
@@ -22,7 +23,7 @@ from .leftovers import remove_leftovers
 logger = logging.getLogger(__name__)
 
 CHECKPOINT = "models/checkpoint.pt"
-RECORDED_PACKAGES = ("self-cleansing-bundle", "monai", "torch", "pytorch-ignite", "numpy", "scikit-learn", "scipy")
+RECORDED_PACKAGES = ("monai", "torch", "pytorch-ignite", "numpy", "scikit-learn", "scipy")
 
 
 def claim_output_dir(output_dir: str | os.PathLike[str], resume: bool = False) -> None:
@@ -123,7 +124,7 @@ def write_run_record(path: str | os.PathLike[str], device: Any = "cpu", **settin
         return
     record: dict[str, Any] = {
         "settings": {name: _plain(value, name) for name, value in sorted(settings.items())},
-        "versions": {name: _version(name) for name in RECORDED_PACKAGES},
+        "versions": {"self-cleansing-bundle": __version__} | {name: version(name) for name in RECORDED_PACKAGES},
         "device": _device_name(torch.device(device)),
     }
     if Path(path).is_file():
@@ -174,13 +175,6 @@ def _plain(value: Any, name: str) -> Any:
     if isinstance(value, Sequence):
         return [_plain(inner, f"{name}[{position}]") for position, inner in enumerate(value)]
     raise TypeError(f"setting {name} must be a plain value to be recorded, got a {type(value).__name__}; give its name")
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # the bundle itself may be run from a checkout without being installed
-        return None
 
 
 def _device_name(device: torch.device) -> str:

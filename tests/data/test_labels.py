@@ -167,9 +167,24 @@ def test_255_is_a_mask_only_where_one_class_is_declared():
 
 def test_class_masks_must_be_binary_and_as_many_as_classes():
     with pytest.raises(ValueError, match=r"a\.nii holds the value 2 in the mask of class Myo; .* only 0 and 1"):
-        label_to_channels(np.array([[0, 1], [2, 0], [1, 1]]), HEART, "a.nii")
+        label_to_channels(np.array([[[0, 1]], [[2, 0]], [[1, 1]]]), HEART, "a.nii")
     with pytest.raises(ValueError, match=r"a\.nii has 2 channels, but 3 classes are declared \(1 RV, 2 Myo, 3 LV\)"):
         label_to_channels(np.zeros((2, 4, 4)), HEART, "a.nii")
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((1, 3, 0, 2), r"label a\.nii has no pixels \(shape \(1, 3, 0, 2\)\)"),
+        ((1,), r"label a\.nii is neither a picture nor a volume \(shape \(1,\)"),
+        ((1, 5), "neither a picture nor a volume"),
+        ((3, 5), "neither a picture nor a volume"),
+        ((1, 5, 4, 3, 2), "neither a picture nor a volume"),
+    ],
+)
+def test_a_label_must_be_a_picture_or_a_volume(shape, message):
+    with pytest.raises(ValueError, match=message):
+        label_to_channels(np.zeros(shape), HEART, "a.nii")
 
 
 def test_a_good_image_passes_the_check(rng):
@@ -180,9 +195,10 @@ def test_a_good_image_passes_the_check(rng):
     ("image", "message"),
     [
         (np.full((1, 2, 2), 7.0), r"image a\.nii is constant \(every pixel is 7\)"),
-        (np.array([[1.0, np.nan, 3.0, 4.0]]), r"image a\.nii holds NaN or infinite values \(1 of 4\)"),
-        (np.array([[-np.inf, np.inf, 3.0]]), r"image a\.nii holds NaN or infinite values \(2 of 3\)"),
+        (np.array([[[1.0, np.nan, 3.0, 4.0]]]), r"image a\.nii holds NaN or infinite values \(1 of 4\)"),
+        (np.array([[[-np.inf, np.inf, 3.0]]]), r"image a\.nii holds NaN or infinite values \(2 of 3\)"),
         (np.zeros((1, 0, 3)), r"image a\.nii has no pixels"),
+        (np.arange(6.0)[None], r"image a\.nii is neither a picture nor a volume \(shape \(1, 6\), channels first\)"),
     ],
 )
 def test_a_bad_image_is_refused(image, message):

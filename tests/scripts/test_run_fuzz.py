@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,13 @@ def many(number):
 @given(st.integers())
 def wrong(number):
     assert number < 100
+
+
+@given(st.integers())
+def wrong_twice(number):
+    assert number < 100
+    if number < -100:
+        raise LookupError
 
 
 def run(module, tests, cases, earlier, stop_after=None):
@@ -68,7 +76,13 @@ def test_what_one_property_cannot_use_goes_to_those_that_can(module):
 
 def test_a_failure_is_reported_and_gets_no_second_round(module):
     found, _ = run(module, {"few": few, "wrong": wrong}, 200, {})
-    assert len(found["wrong"]) == 1 and "AssertionError" in found["wrong"][0]["failure"]
+    assert len(found["wrong"]) == 1
+    assert re.fullmatch(r"AssertionError: .*\(test_run_fuzz\.py:\d+\).*", found["wrong"][0]["failure"], re.DOTALL)
+
+
+def test_each_of_several_failures_is_reported(module):
+    found, _ = run(module, {"twice": wrong_twice}, 500, {})
+    assert {one.split(":")[0] for one in found["twice"][0]["failure"].split(" | ")} == {"AssertionError", "LookupError"}
 
 
 @pytest.mark.parametrize("stop_after", [1, 2])

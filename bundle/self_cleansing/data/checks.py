@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Sequence
 
@@ -12,19 +13,39 @@ import numpy as np
 AFFINE_TOLERANCE_VOXELS = 0.1  # headers round: 32-bit floats, or a quaternion beside a matrix
 
 
+def check_shape(kind: str, shape: Sequence[int], path: str | os.PathLike) -> None:
+    """Refuse what is no picture and no volume, or has no pixels.
+
+    Args:
+        kind: "image" or "label", for the error.
+        shape: (C, H, W) or (C, H, W, D) passes.
+        path: names the file in errors.
+
+    Raises:
+        ValueError: if there is another number of axes, or one of them is empty.
+    """
+    if math.prod(shape) == 0:
+        raise ValueError(f"{kind} {path} has no pixels (shape {tuple(shape)}); take it out of the data set")
+    if len(shape) not in (3, 4):
+        raise ValueError(
+            f"{kind} {path} is neither a picture nor a volume (shape {tuple(shape)}, channels first); "
+            "convert it, or take it out of the data set"
+        )
+
+
 def check_image(image: np.ndarray, path: str | os.PathLike, channels: int | None = None) -> None:
     """Refuse an image that a network cannot learn from.
 
     Args:
-        image: float (C, ...), any scale.
+        image: float (C, H, W) or (C, H, W, D), any scale.
         path: names the file in errors.
         channels: how many the network takes; None: any number.
 
     Raises:
-        ValueError: if the image has another number of channels, no pixel, a NaN or infinite value, or one value only.
+        ValueError: if the image is no picture or volume, has another number of channels, no pixel, a NaN or infinite
+            value, or one value only.
     """
-    if image.size == 0:
-        raise ValueError(f"image {path} has no pixels (shape {image.shape}); take it out of the data set")
+    check_shape("image", image.shape, path)
     if channels is not None and len(image) != channels:
         raise ValueError(
             f"image {path} has {len(image)} channels, this network takes {channels}; "

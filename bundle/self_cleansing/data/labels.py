@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from .checks import check_shape
 from .read import read_file
 
 Labels = Mapping[int, str] | Mapping[str, str] | Sequence[str]  # how a user may declare foreground classes
@@ -107,9 +108,11 @@ def label_to_channels(
         uint8 (K, ...) of 0 and 1. A label without foreground gives all zeros.
 
     Raises:
-        ValueError: if the number of channels fits neither layout, or a value is outside the declared classes.
+        ValueError: if it is no picture or volume, or has no pixels; if the number of channels fits neither layout, or a
+            value is outside the declared classes.
     """
     names = class_names(label_names)
+    check_shape("label", label.shape, path)
     label = without_colour(label, path)
     if is_class_masks(label, names, has_channel_axis):
         return _masks(label, names, path)

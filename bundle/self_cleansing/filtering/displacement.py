@@ -153,7 +153,7 @@ def displacement_filter(
         no_gap = np.array([valley_ratio(mixture, nearest, other) >= no_gap_ratio for other in range(num_components)])
         group = (distances <= same_group_px) | (no_gap & (distances <= limit_px))
         group[nearest] = True
-        posterior = mixture.posteriors[:, group].sum(axis=1)
+        posterior = mixture.posteriors[:, group].sum(axis=1).clip(max=1.0)  # a sum of shares may round to above 1
         return Judgement(posterior > min_posterior, posterior, values, mixture, tuple(np.flatnonzero(group).tolist()))
 
     verdicts = decide(

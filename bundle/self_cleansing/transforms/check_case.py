@@ -14,7 +14,7 @@ from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform, MapTransform
 from monai.utils import convert_to_dst_type
 
-from ..data.checks import check_image, check_same_grid
+from ..data.checks import check_image, check_same_grid, check_shape
 from ..data.labels import Labels, class_names, has_channel_axis, label_to_channels
 from ..data.nifti_header import check_nifti
 
@@ -59,6 +59,7 @@ class CheckCased(MapTransform):
             check_image(_numpy(case[self.image_key]), _file_name(case, self.image_key), self.channels)
         if len(present) == 2:
             image, label = case[self.image_key], case[self.label_key]
+            check_shape("label", label.shape, _file_name(case, self.label_key))
             check_same_grid(
                 image.shape[1:],
                 label.shape[1:],
