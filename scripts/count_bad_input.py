@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "commands": dict(sorted(commands.items())),
         "commit": commit,
     }
-    write_figures(options.output, "bad_input", counts)
+    write_figures(options.output, "bad_input", counts, "python scripts/count_bad_input.py")
     print(f"{passed.count} of {len(ROWS)} bad inputs of {len(commands)} commands pass, in {options.output}")
     sys.exit(passed.count < len(ROWS))
 

@@ -299,7 +299,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         commit = git_commit()
         chains = kill_and_restart(options.kills, options.seed, options.only, options.work_dir.resolve(), commit)
         found = figures(chains, options.seed, commit)
-        write_figures(options.output, "kills", found)
+        command = f"python scripts/kill_and_restart.py --kills {options.kills} --seed {options.seed}"
+        write_figures(options.output, "kills", found, command)
     except (ValueError, RuntimeError, OSError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     except subprocess.CalledProcessError as error:

@@ -269,7 +269,7 @@ def add_figures(name: str, found: dict[str, Any], output: Path | None) -> None:
         key: sum(one[key] for one in files.values()) for key in ("mutants", "killed", "timed_out")
     }
     totals["commit"] = ", ".join(sorted({one["commit"] for one in files.values()}))
-    write_figures(path, "mutants", {**totals, "files": files})
+    write_figures(path, "mutants", {**totals, "files": files}, "python scripts/mutate.py")
 
 
 if __name__ == "__main__":

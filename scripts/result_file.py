@@ -25,8 +25,8 @@ PACKAGES = (
 )
 
 
-def write_figures(path: Path, key: str, figures: Mapping[str, Any]) -> None:
-    """Replace one key of a JSON file, whole or not at all, and add commit and versions to the figures.
+def write_figures(path: Path, key: str, figures: Mapping[str, Any], command: str) -> None:
+    """Replace one key of a JSON file, whole or not at all, and add command, commit and versions to the figures.
 
     Figures that took long bring the commit they began with; it stays.
 
@@ -37,4 +37,4 @@ def write_figures(path: Path, key: str, figures: Mapping[str, Any]) -> None:
     own = {"self-cleansing-bundle": __version__, "python": platform.python_version()}
     versions = own | {name: version(name) for name in PACKAGES}
     begun = figures.get("commit") or git_commit()
-    write_json(path, content | {key: {**figures, "commit": begun, "versions": versions}})
+    write_json(path, content | {key: {**figures, "command": command, "commit": begun, "versions": versions}})

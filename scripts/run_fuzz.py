@@ -174,7 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tqdm(total=options.cases, unit="case", mininterval=5) as bar:
 
         def record(found: Rounds) -> None:
-            write_figures(options.output, "fuzz", figures(found, same))
+            command = f"python scripts/run_fuzz.py --cases {options.cases} --seed {options.seed}"
+            write_figures(options.output, "fuzz", figures(found, same), command)
 
         found = run_all(tests, options.cases, options.seed, earlier, record, bar)
     for name, one in (report := figures(found, same))["properties"].items():
