@@ -167,6 +167,15 @@ def test_each_broken_series_is_refused_in_one_sentence(kind, tmp_path):
     assert "SECRET" not in str(raised.value) and "1.2.3" not in str(raised.value)
 
 
+def test_a_damaged_value_does_not_break_the_sentence_it_stands_in(tmp_path):
+    write_series(tmp_path / "s", slices=1)
+    file = tmp_path / "s" / "slice0"
+    file.write_bytes(file.read_bytes().replace(b"1.2.840.10008.1.2.1", b"1.2\n840\x1b[2J08.1.2.1"))
+    with pytest.raises(ValueError, match=r"\(transfer syntax 1\.2 840 \[2J08\.1\.2\.1\); convert") as raised:
+        find_series(tmp_path)
+    assert str(raised.value).isprintable()
+
+
 def test_slices_as_far_apart_as_the_header_says_pass(tmp_path):
     write_series(tmp_path / "a", change=lambda index, image: setattr(image, "SpacingBetweenSlices", 2.0))
     write_series(tmp_path / "b", change=lambda index, image: setattr(image, "SpacingBetweenSlices", -2.0))

@@ -186,11 +186,16 @@ def _problem(header: Dataset, one: Header, file) -> str:
 
 def _text(header: Dataset, keyword: str) -> str:
     value = header.get(keyword)
-    return "" if value is None else str(value).strip()
+    return "" if value is None else _one_line(value)
 
 
 def _texts(value: Sequence[str] | str | None) -> tuple[str, ...]:
-    return tuple(str(one).strip() for one in ([value] if isinstance(value, str) else value or ()))
+    return tuple(map(_one_line, [value] if isinstance(value, str) else value or ()))
+
+
+def _one_line(value: object) -> str:
+    """A value as text that a message can hold: a damaged one may have line breaks or control characters."""
+    return " ".join("".join(one if one.isprintable() else " " for one in str(value)).split())
 
 
 def _floats(value: Sequence | None, count: int) -> tuple[float, ...] | None:

@@ -207,8 +207,9 @@ def _check_image(image: Header, place: Place) -> None:
     """The rules that one file can break."""
     file = f"file {place(image.path)}"
     if image.transfer_syntax not in TRANSFER_SYNTAXES:
+        found = place.identifiers.text(image.transfer_syntax) or "none"
         raise ValueError(
-            f"{file} is compressed in a way that cannot be decoded (transfer syntax {image.transfer_syntax or 'none'})"
+            f"{file} is compressed in a way that cannot be decoded (transfer syntax {found})"
             "; convert the series, for example to Explicit VR Little Endian or JPEG 2000"
         )
     if image.samples_per_pixel != 1:
