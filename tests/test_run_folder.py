@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.self_cleansing import __version__
+from bundle.self_cleansing import __version__, run_folder
 from bundle.self_cleansing.folder_lock import LOCK, lock_folder
 from bundle.self_cleansing.run_folder import (
     claim_output_dir,
@@ -82,6 +82,13 @@ def test_a_folder_is_looked_at_again_when_it_is_taken(tmp_path):
 def test_a_file_is_no_output_folder(tmp_path):
     with pytest.raises(NotADirectoryError, match="notes.txt is a file"):
         claim_output_dir(run_in(tmp_path, "notes.txt") / "notes.txt")
+
+
+def test_a_package_installed_under_another_name_has_no_version_and_stops_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder, "RECORDED_PACKAGES", ("numpy", "a-package-that-is-not-there"))
+    write_run_record(tmp_path / "a.json")
+    versions = json.loads((tmp_path / "a.json").read_text())["versions"]
+    assert versions["a-package-that-is-not-there"] is None and versions["numpy"] == np.__version__
 
 
 def test_the_record_holds_settings_versions_and_device_and_is_the_same_every_time(tmp_path):

@@ -57,9 +57,10 @@ def check_options(arguments: Sequence[str] | None = None) -> None:
 def _check_overlays(configs: Mapping[str, Mapping[str, Any]]) -> None:
     base, *overlays = configs
     read = _references(list(configs.values()))
+    known = read | set(configs[base])
     for file in overlays:
         for name in (_top(key) for key, value in configs[file].items() if not _references(value)):
-            if name not in read | set(configs[base]) and (alike := difflib.get_close_matches(name, read, 1, _ALIKE)):
+            if name not in known and (alike := difflib.get_close_matches(name, read, 1, _ALIKE)):
                 raise ValueError(f"{file} sets {name}, which nothing reads; did you mean {alike[0]}?")
 
 

@@ -7,7 +7,7 @@ import itertools
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def write_run_record(path: str | os.PathLike[str], device: Any = "cpu", **settin
         return
     record: dict[str, Any] = {
         "settings": {name: _plain(value, name) for name, value in sorted(settings.items())},
-        "versions": {"self-cleansing-bundle": __version__} | {name: version(name) for name in RECORDED_PACKAGES},
+        "versions": {"self-cleansing-bundle": __version__} | {name: _version(name) for name in RECORDED_PACKAGES},
         "device": _device_name(torch.device(device)),
     }
     if Path(path).is_file():
@@ -175,6 +175,13 @@ def _plain(value: Any, name: str) -> Any:
     if isinstance(value, Sequence):
         return [_plain(inner, f"{name}[{position}]") for position, inner in enumerate(value)]
     raise TypeError(f"setting {name} must be a plain value to be recorded, got a {type(value).__name__}; give its name")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # it is installed under another name, as monai-weekly
+        return None
 
 
 def _device_name(device: torch.device) -> str:
