@@ -1,22 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/results/accuracy.csv: one row per cell, protocol, model and structure, of all machines."""
+"""The figures of all cells, of all machines: docs/results/accuracy.csv and curves.csv.
+
+accuracy.csv has one row per cell, protocol, model and structure; curves.csv one per cell and validated epoch.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 AVERAGE = "average"
-KEY = ("dataset", "preset", "protocol", "noise", "method", "noise_seed", "training_seed", "model", "structure")
+CELL = ("dataset", "preset", "noise", "method", "noise_seed", "training_seed")
 COLUMNS = (
     *("dataset", "preset", "protocol", "method", "oracle_noise", "noise", "alpha", "beta"),
     *("noise_seed", "training_seed", "model", "structure", "dice_per_volume", "dice_per_slice"),
     *("seconds", "cpu_seconds", "peak_memory_mb", "device", "threads", "commit", "version"),
 )
-SORTED_BY = ("dataset", "preset", "protocol", "alpha", "beta", *KEY[3:])
+SORTED_BY = ("dataset", "preset", "protocol", "alpha", "beta", *CELL[2:], "model", "structure")
+CURVE_COLUMNS = ("dataset", "preset", "noise", "method", "oracle_noise", "noise_seed", "training_seed", "epoch", "dice")
+CURVES_SORTED_BY = (*CELL, "epoch")
 
 Row = dict[str, str]
 
@@ -53,10 +58,20 @@ def rows_of(cell: Mapping[str, Any]) -> list[Row]:
     return rows
 
 
-def merge(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
-    """All rows, those of `new` in place of those of `old` with the same `KEY`, sorted."""
-    merged = {tuple(row[name] for name in KEY): row for rows in (old, new) for row in rows}
-    return sorted(merged.values(), key=lambda row: tuple(by_value(row[name]) for name in SORTED_BY))
+def curve_of(cell: Mapping[str, Any]) -> list[Row]:
+    """The validation Dice (on clean labels, in percent) of one cell.json, a row per validated epoch."""
+    values = {**cell, "oracle_noise": "yes" if cell["oracle_noise"] else "no"}
+    curves = zip(cell["curves"]["epoch"], cell["curves"]["val_mean_dice"], strict=True)
+    points = [{"epoch": int(epoch), "dice": round(100 * dice, 2)} for epoch, dice in curves if dice is not None]
+    return [{name: str({**values, **point}[name]) for name in CURVE_COLUMNS} for point in points]
+
+
+def merge(old: Iterable[Row], new: Iterable[Row], sorted_by: Sequence[str] = SORTED_BY) -> list[Row]:
+    """All rows, without those of `old` whose cell `new` has, sorted."""
+    new = list(new)
+    again = {tuple(row[name] for name in CELL) for row in new}
+    kept = [row for row in old if tuple(row[name] for name in CELL) not in again]
+    return sorted([*kept, *new], key=lambda row: tuple(by_value(row[name]) for name in sorted_by))
 
 
 def read_rows(path: Path, columns: Iterable[str] = COLUMNS) -> list[Row]:

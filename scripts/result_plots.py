@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,29 +79,26 @@ def plot_noise_levels(rows: Sequence[Row], folder: Path) -> list[Path]:
     return written
 
 
-def plot_learning_curves(cells: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
+def plot_learning_curves(rows: Sequence[Row], folder: Path) -> list[Path]:
     """Validation Dice on clean labels over the epochs, a line per method: mean over seeds, band from least to greatest.
 
-    One picture per data set, preset and noise. Epochs without validation are left out; an epoch counts the seeds that
-    reached it.
+    One picture per data set, preset and noise of the rows of curves.csv. Epochs without validation are left out; an
+    epoch counts the seeds that reached it.
 
     Returns:
         the files written.
     """
     written = []
-    keys = ("dataset", "preset", "noise")
-    for names in dict.fromkeys(tuple(cell[key] for key in keys) for cell in cells):
-        some = [cell for cell in cells if tuple(cell[key] for key in keys) == names]
+    for names, group in grouped(rows, "dataset", "preset", "noise"):
         fig, ax = plt.subplots(figsize=(9, 5.2), layout="constrained")
-        for method in in_order({cell["method"] for cell in some}):
-            seeds = [cell for cell in some if cell["method"] == method]
+        for method in in_order({row["method"] for row in group}):
+            seeds = [row for row in group if row["method"] == method]
             points = curve(seeds)
             look = _look(method)
-            label = f"{method}{DAGGER if seeds[0]['oracle_noise'] else ''} ({len(seeds)})"
+            label = f"{method}{DAGGER if seeds[0]['oracle_noise'] == 'yes' else ''} ({max(map(len, points.values()))})"
             ax.plot(list(points), [statistics.mean(values) for values in points.values()], **look, label=label)
-            if len(seeds) > 1:
-                low, high = ([pick(values) for values in points.values()] for pick in (min, max))
-                ax.fill_between(list(points), low, high, color=look["color"], alpha=0.15, linewidth=0)
+            low, high = ([pick(values) for values in points.values()] for pick in (min, max))
+            ax.fill_between(list(points), low, high, color=look["color"], alpha=0.15, linewidth=0)
         ax.set(
             xlabel="epoch", ylabel="validation Dice on clean labels / %", title=f"{', '.join(names)} (number of seeds)"
         )
@@ -111,13 +108,11 @@ def plot_learning_curves(cells: Sequence[Mapping[str, Any]], folder: Path) -> li
     return written
 
 
-def curve(cells: Sequence[Mapping[str, Any]]) -> dict[float, list[float]]:
-    """Epoch -> validation Dice in percent of the cells that have one, epochs in order."""
-    points: dict[float, list[float]] = {}
-    for cell in cells:
-        for epoch, value in zip(cell["curves"]["epoch"], cell["curves"]["val_mean_dice"], strict=True):
-            if value is not None:
-                points.setdefault(epoch, []).append(100 * value)
+def curve(rows: Sequence[Row]) -> dict[int, list[float]]:
+    """Epoch -> validation Dice in percent of the seeds that have one, epochs in order."""
+    points: dict[int, list[float]] = {}
+    for row in rows:
+        points.setdefault(int(row["epoch"]), []).append(float(row["dice"]))
     return dict(sorted(points.items()))
 
 

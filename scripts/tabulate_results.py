@@ -3,13 +3,12 @@
 
     python scripts/tabulate_results.py --grid_dir runs/grid --output_dir docs/results
 
-The figures of the cells are merged into <output_dir>/accuracy.csv, where they replace older ones of the same cell; from
-that file, and <output_dir>/published.csv if it is there, everything else is made:
+The figures of the cells are merged into <output_dir>/accuracy.csv and curves.csv, where they replace older ones of the
+same cell; from these files, and <output_dir>/published.csv if it is there, everything else is made:
     tables.md     all tables, in the layouts of the papers
     tables/       each table as CSV and LaTeX
-    plots/        Dice against the noise level
-and, from the cells of --grid_dir themselves, plots/*_curves.png, the validation Dice over the epochs.
-Without --grid_dir the tables are made anew from accuracy.csv.
+    plots/        Dice against the noise level; *_curves.png: validation Dice over the epochs
+Without --grid_dir all is made anew from these files.
 """
 
 from __future__ import annotations
@@ -24,7 +23,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
-from accuracy_rows import COLUMNS, Row, merge, read_cells, read_rows, rows_of  # noqa: E402
+from accuracy_rows import (  # noqa: E402
+    COLUMNS,
+    CURVE_COLUMNS,
+    CURVES_SORTED_BY,
+    Row,
+    curve_of,
+    merge,
+    read_cells,
+    read_rows,
+    rows_of,
+)
 from result_plots import plot_learning_curves, plot_noise_levels  # noqa: E402
 from result_tables import PUBLISHED_COLUMNS, tables  # noqa: E402
 
@@ -36,15 +45,18 @@ def tabulate(grid_dirs: Sequence[Path], output_dir: Path) -> list[Row]:
 
     Raises:
         FileNotFoundError: a folder holds no finished cell, or there is nothing to tabulate.
-        ValueError: accuracy.csv or published.csv lacks a column.
+        ValueError: accuracy.csv, curves.csv or published.csv lacks a column.
     """
     cells = list(read_cells(grid_dirs))
-    path = output_dir / "accuracy.csv"
+    path, path_of_curves = output_dir / "accuracy.csv", output_dir / "curves.csv"
     rows = merge(read_rows(path), (row for cell in cells for row in rows_of(cell)))
     if not rows:
         raise FileNotFoundError(f"{path} does not exist or is empty; give finished cells with --grid_dir")
+    new_curves = (row for cell in cells for row in curve_of(cell))
+    curves = merge(read_rows(path_of_curves, CURVE_COLUMNS), new_curves, CURVES_SORTED_BY)
     published = read_rows(output_dir / "published.csv", PUBLISHED_COLUMNS)
-    write_text(path, _csv(rows))
+    write_text(path, _csv(rows, COLUMNS))
+    write_text(path_of_curves, _csv(curves, CURVE_COLUMNS))
     made = tables(rows, published)
     for table in made:
         write_text(output_dir / "tables" / f"{table.name}.csv", table.csv())
@@ -52,13 +64,13 @@ def tabulate(grid_dirs: Sequence[Path], output_dir: Path) -> list[Row]:
     head = "# Tables\n\nMade by scripts/tabulate_results.py from [accuracy.csv](accuracy.csv); do not edit.\n\n"
     write_text(output_dir / "tables.md", head + "\n".join(table.markdown() for table in made))
     plot_noise_levels(rows, output_dir / "plots")
-    plot_learning_curves(cells, output_dir / "plots")
+    plot_learning_curves(curves, output_dir / "plots")
     return rows
 
 
-def _csv(rows: Sequence[Row]) -> str:
+def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer = csv.DictWriter(out, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()

@@ -16,7 +16,7 @@ from running import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from accuracy_rows import COLUMNS, KEY, merge, read_rows, rows_of  # noqa: E402
+from accuracy_rows import COLUMNS, CURVE_COLUMNS, CURVES_SORTED_BY, curve_of, merge, read_rows, rows_of  # noqa: E402
 from result_plots import curve  # noqa: E402
 from result_tables import PUBLISHED_COLUMNS, TAGS, Table, spread, tables  # noqa: E402
 from tabulate_results import main, tabulate  # noqa: E402
@@ -76,7 +76,8 @@ def test_merging_replaces_the_same_cell_keeps_the_others_and_sorts_by_value():
     assert sum(row["device"] == "another machine" for row in merged) == 16
     assert list(dict.fromkeys(row["noise"] for row in merged if row["protocol"] == "full_size")) == list(LEVELS)
     assert merge(merged, []) == merged == merge(reversed(merged), new)
-    assert len({tuple(row[name] for name in KEY) for row in merged}) == len(merged)
+    one_row = ("dataset", "preset", "protocol", "noise", "method", "noise_seed", "training_seed", "model", "structure")
+    assert len({tuple(row[name] for name in one_row) for row in merged}) == len(merged)
     # As numbers: 5 comes before 10, and seed 2 before seed 10.
     seeds = merge(rows_of(cell(seed=10)), [*rows_of(cell(seed=2)), *rows_of(cell(beta="5"))])
     betas = [row["beta"] for row in seeds]
@@ -181,11 +182,18 @@ def test_the_three_formats_hold_the_same_cells():
 
 
 def test_a_curve_holds_the_seeds_that_reached_an_epoch():
-    cells = [
-        {"curves": {"epoch": [1.0, 2.0, 3.0], "val_mean_dice": [0.25, None, 0.5]}},
-        {"curves": {"epoch": [1.0, 2.0], "val_mean_dice": [0.75, 0.5]}},
-    ]
-    assert curve(cells) == {1.0: [25.0, 75.0], 2.0: [50.0], 3.0: [50.0]}
+    one = curve_of(cell(curves={"epoch": [1.0, 2.0, 3.0], "val_mean_dice": [0.25, None, 0.5]}))
+    two = curve_of(cell(curves={"epoch": [1.0, 2.0], "val_mean_dice": [0.75, 0.5]}, training_seed=1))
+    assert all(tuple(row) == CURVE_COLUMNS for row in [*one, *two])
+    assert curve([*one, *two]) == {1: [25.0, 75.0], 2: [50.0], 3: [50.0]}
+
+
+def test_the_curve_of_a_cell_made_again_replaces_all_of_its_epochs():
+    epochs = [float(number) for number in range(1, 12)]
+    long = curve_of(cell(curves={"epoch": epochs, "val_mean_dice": [0.1] * 11}))
+    other, again = curve_of(cell(method="co_seg")), curve_of(cell())
+    assert merge([*long, *other], again, CURVES_SORTED_BY) == [*again, *other]
+    assert merge([], reversed(long), CURVES_SORTED_BY) == long  # epoch 2 before epoch 10
 
 
 def test_from_cells_to_files_and_the_same_again_from_the_csv_alone(tmp_path):
