@@ -30,6 +30,10 @@ from monai.bundle import ConfigParser
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
+from bundle.self_cleansing.errors import explain_errors  # noqa: E402
+
+explain_errors()  # also of the imports that follow, which need packages of an extra
+
 from export_configs import bundle_configs, check_run  # noqa: E402
 from export_models import save_models  # noqa: E402
 from model_card import bundle_metadata, draw_curves, read_card, write_card  # noqa: E402

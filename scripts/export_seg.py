@@ -18,6 +18,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bundle.self_cleansing.errors import explain_errors  # noqa: E402
+
+explain_errors()  # also of the imports that follow, which need packages of an extra
+
 from tqdm import tqdm  # noqa: E402
 
 from bundle.self_cleansing.data import label_names  # noqa: E402

@@ -19,6 +19,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bundle.self_cleansing.errors import explain_errors  # noqa: E402
+
+explain_errors()  # also of the imports that follow, which need packages of an extra
+
 import nibabel as nib  # noqa: E402
 import numpy as np  # noqa: E402
 from tqdm import tqdm  # noqa: E402

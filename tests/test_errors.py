@@ -2,14 +2,18 @@
 from __future__ import annotations
 
 import errno
+import subprocess
 import sys
 
 import pytest
+import torch
+from running import ROOT
 
 from bundle.self_cleansing import errors
 from bundle.self_cleansing.data.whole_file import whole_file
 from bundle.self_cleansing.errors import TRACEBACK_VARIABLE, WriteError, explain_errors, user_error
 from bundle.self_cleansing.losses import LabelSchedule
+from bundle.self_cleansing.networks import ResidualUNet
 
 
 def ours() -> ValueError:
@@ -95,6 +99,44 @@ def test_out_of_memory_is_explained_whoever_asked_for_the_memory(shown):
     assert user_error(asked) is asked
     for error in (asked, RuntimeError(said), MemoryError()):
         assert shown(error).startswith("error: there is not enough memory; lower batch_size")
+
+
+WITHOUT = """
+import runpy, sys
+sys.modules[sys.argv[1]] = None  # an import of it fails as if it were not installed
+sys.argv = sys.argv[2:]
+sys.path.insert(0, "")
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+DICOM_INFERENCE = ["configs/inference.yaml", "configs/datasets/ct.yaml", "configs/dicom.yaml"]
+
+
+@pytest.mark.parametrize(
+    "package, command",
+    [
+        ("itk", ["monai.bundle", "run", "inference", "--config_file", str(DICOM_INFERENCE)]),
+        ("pydicom", ["scripts.import_dicom"]),
+        ("highdicom", ["scripts.export_seg"]),
+        ("jinja2", ["scripts.export_bundle"]),
+    ],
+)
+def test_a_package_of_an_extra_that_is_not_installed_is_named(package, command, tmp_path):
+    checkpoint = tmp_path / "model.pt"
+    torch.save({"model": ResidualUNet(1, 1, head_channels=32).state_dict()}, checkpoint)
+    options = ["--dataset_dir", tmp_path, "--output_dir", tmp_path / "out", "--checkpoint", checkpoint]
+    words = [*command, *(options if "run" in command else [])]
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT, package, *map(str, words)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert ended.stderr.splitlines()[-2] == (
+        f"error: this needs the Python package {package}, which is not installed; pip install {package}"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_module_of_this_package_that_is_missing_is_a_slip_of_its_code(shown):
+    assert shown(in_the_package("import bundle.self_cleansing.nothing")) == "traceback\n"
 
 
 def test_a_write_error_is_a_sentence_for_the_user(shown, tmp_path):

@@ -67,6 +67,13 @@ def _says_no_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
+def missing_package(error: BaseException | None) -> str | None:
+    """Return the name of the package that an import in a chain of causes did not find; None if there is none."""
+    found = (one.name for one in causes(error) if isinstance(one, ModuleNotFoundError) and one.name)
+    packages = (name.partition(".")[0] for name in found)
+    return next((name for name in packages if name != "bundle"), None)  # a part of this one: a slip in its code
+
+
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """An error and its causes, from the outermost to the deepest, each once."""
     seen: set[int] = set()  # "raise root from wrapper", with root below the wrapper, makes the chain a ring
@@ -80,9 +87,10 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 def explain_errors() -> None:
     """From now on, end the process with "error: <sentence>" if this package raised the cause.
 
-    So does one that is out of memory. A process that fails because another one of the same training is gone says so
-    in one line; the other one says why. Anything else, and everything while the environment variable
-    SELF_CLEANSING_TRACEBACK is set, is shown by Python's own hook. Exceptions that somebody catches are not touched.
+    So does one that is out of memory, or lacks a package (those of the extras are not always there). A process that
+    fails because another one of the same training is gone says so in one line; the other one says why. Anything else,
+    and everything while the environment variable SELF_CLEANSING_TRACEBACK is set, is shown by Python's own hook.
+    Exceptions that somebody catches are not touched.
     Calling it twice changes nothing more.
     """
     sys.excepthook = _hook
@@ -98,6 +106,11 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
         print(
             "error: there is not enough memory; lower batch_size, let less run beside it, or keep slices on disk with "
             f"--cache_dir\n{hint}",
+            file=sys.stderr,
+        )
+    elif (package := missing_package(error)) is not None:
+        print(
+            f"error: this needs the Python package {package}, which is not installed; pip install {package}\n{hint}",
             file=sys.stderr,
         )
     elif lost_process(error):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DICOM in and out. Reading images and labels needs pydicom (2 or later) and ITK.
+"""DICOM in and out, with the packages of the extra `dicom`: pydicom and ITK read, highdicom writes.
 
-`save_seg` (writing SEG) needs highdicom and with it pydicom 3; it is not imported here.
+`save_seg`, which needs highdicom, is not imported here.
 """
 
 from __future__ import annotations
