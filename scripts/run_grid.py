@@ -114,6 +114,7 @@ class Run(Job):
     def start(self, name: str) -> bool:
         """Whether a step is still to be done; its cost is added to that of earlier attempts."""
         self.step = self.state["steps"].setdefault(name, dict(NEW_STEP))
+        self.step.setdefault("threads", int(self.environment["OMP_NUM_THREADS"]))
         self.earlier = dict(self.step)
         self.save()
         return not self.step["finished"]
@@ -161,7 +162,7 @@ class Run(Job):
             "evaluation_seconds": steps["evaluating"]["seconds"],
             "peak_memory_mb": steps["training"]["peak_memory_mb"],
             "device": record["device"],
-            "threads": int(self.environment["OMP_NUM_THREADS"]),
+            "threads": steps["training"]["threads"],  # an evaluation that was made up for may have had others
             "commit": ", ".join(self.state["commits"]),
             "version": __version__,
             "versions": record["versions"],

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from child_process import Child  # noqa: E402
 from grid_cells import noise_level, read_grid  # noqa: E402
 from job_queue import Failed, Job, last_words, side_by_side  # noqa: E402
-from run_grid import check_definition, write_json  # noqa: E402
+from run_grid import Run, check_definition, write_json  # noqa: E402
 
 from bundle.self_cleansing.folder_lock import lock_folder  # noqa: E402
 
@@ -120,6 +120,16 @@ def test_a_cell_made_from_another_definition_is_refused(tmp_path):
     changed = read_grid(grid_file(tmp_path, methods={"m": {"overlay": "baseline", "overrides": {"y": 3}}}))[0]
     with pytest.raises(ValueError, match="overrides = {'x': 1, 'y': 2, .*, the grid now says {'x': 1, 'y': 3}"):
         check_definition(changed, tmp_path)
+
+
+def test_a_cell_that_is_gone_on_with_keeps_the_threads_of_its_training(tmp_path):
+    cell = read_grid(grid_file(tmp_path))[0]
+    first = Run(cell, tmp_path, {"OMP_NUM_THREADS": "1"}, 0)
+    assert first.start("training")
+    first.end()
+    again = Run(cell, tmp_path, {"OMP_NUM_THREADS": "2"}, 0)
+    assert not again.start("training") and again.start("evaluating")
+    assert {name: step["threads"] for name, step in again.state["steps"].items()} == {"training": 1, "evaluating": 2}
 
 
 def test_noisy_data_of_another_level_are_refused(tmp_path):
