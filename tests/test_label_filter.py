@@ -3,13 +3,15 @@ from __future__ import annotations
 
 import inspect
 
+import numpy as np
 import pytest
+import torch
 from tiny import WrittenNetwork, random_bank
 
-from bundle.self_cleansing.filtering import Provenance, displacement_filter
+from bundle.self_cleansing.filtering import Areas, Provenance, displacement_filter
 from bundle.self_cleansing.label_bank import LabelBank
 from bundle.self_cleansing.label_filter import OPTIONS, DisplacementFilter, RenewAll
-from bundle.self_cleansing.sweep import Cleanser, sweep
+from bundle.self_cleansing.sweep import Cleanser, Sweep, sweep
 
 
 def test_without_a_filter_every_label_is_renewed():
@@ -42,3 +44,28 @@ def test_every_option_has_a_rule_and_its_default_obeys_it():
 def test_an_option_of_no_sense_is_refused_before_a_training(option, words):
     with pytest.raises(ValueError, match=words):
         DisplacementFilter(option)
+
+
+def swept(label_area, pred_area, difference_area, case_index) -> Sweep:
+    """What a sweep found, as far as the practical filter looks at it."""
+    areas = Areas(*map(torch.as_tensor, (label_area, pred_area, difference_area, np.full_like(label_area, 40))))
+    nothing = torch.zeros(label_area.shape)
+    return Sweep(nothing, nothing, areas, nothing, nothing, nothing, nothing, torch.as_tensor(case_index))
+
+
+def test_labels_of_a_sample_speak_for_each_other_unless_each_class_is_judged_by_itself():
+    # 20 cases of 6 slices. Class 1 is everywhere, class 0 in slices 1 to 4 only; the network sees it in all six.
+    rng = np.random.default_rng(0)
+    slice_number = np.tile(np.arange(6), 20)
+    pred = np.full((120, 2), 300)
+    label = pred + rng.integers(-8, 9, pred.shape)
+    ends = (slice_number == 0) | (slice_number == 5)
+    label[ends, 0] = 0
+    difference = np.abs(label - pred) + rng.integers(0, 20, pred.shape)
+    found = swept(label, pred, difference, np.repeat(np.arange(20), 6))
+    areas = [area.numpy() for area in found.manual_areas]
+    assert not displacement_filter(*areas).clean[ends, 0].any()
+    assert DisplacementFilter()(found, None).manual.clean[ends, 0].mean() > 0.9
+    assert not DisplacementFilter(unit="class")(found, None).manual.clean[ends, 0].any()
+    assert not DisplacementFilter({"min_samples": 200})(found, None).manual.clean[ends, 0].any()
+    assert DisplacementFilter({"seen_area_px": 300})(found, None).manual.clean[ends, 0].mean() > 0.9

@@ -9,7 +9,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .filtering import FilterGuards, Fit, Provenance, Verdicts, cascade, displacement_filter, doubts, published_filter
+from .filtering import (
+    FilterGuards,
+    Fit,
+    Provenance,
+    Verdicts,
+    believe_beside,
+    cascade,
+    displacement_filter,
+    doubts,
+    published_filter,
+)
 from .filtering.verdicts import Unit
 from .label_bank import LabelBank
 from .settings import Rule, check_rules, number, or_none, whole
@@ -100,7 +110,8 @@ class DisplacementFilter:
 
     Args:
         options: further arguments of `filtering.displacement_filter`.
-        unit: 'image' or 'class'.
+        unit: 'image', the labels of a sample stand or fall together (and speak for each other, `believe_beside`), or
+            'class'.
         seed: of the mixture.
     """
 
@@ -118,8 +129,11 @@ class DisplacementFilter:
         displacement_filter(*np.zeros((4, 0, 1), dtype=np.int64), unit=self.unit)  # refuses a unit that there is not
 
     def __call__(self, found: Sweep, bank: LabelBank) -> Filtered:
-        areas = (area.numpy() for area in found.manual_areas)
-        manual = displacement_filter(*areas, unit=self.unit, seed=self.seed, **self.options)
+        label_area, pred_area, *others = (area.numpy() for area in found.manual_areas)
+        manual = displacement_filter(label_area, pred_area, *others, unit=self.unit, seed=self.seed, **self.options)
+        if self.unit == "image":
+            shared = {name: self.options[name] for name in ("seen_area_px", "min_samples") if name in self.options}
+            manual = believe_beside(manual, label_area, pred_area, found.case_index.numpy(), **shared)
         provenance = cascade(manual.clean, both_noisy=Provenance.REJECTED)
         declined = any(fit.mixture is None for fit in manual.fits)
         return Filtered(manual, None, provenance, declined, doubts(manual))

@@ -74,6 +74,7 @@ class Sweep:
         packed_prediction: uint8 (N, K, H, W / 8), the prediction above one half.
         packed_candidate: uint8 likewise, what the cleanser would write.
         found: bool (N, K), whether the cleanser had anything to work from.
+        case_index: int64 (N,), the case of each sample; those of a case follow one another slice by slice.
     """
 
     manual_loss: Tensor
@@ -83,6 +84,7 @@ class Sweep:
     packed_prediction: Tensor
     packed_candidate: Tensor
     found: Tensor
+    case_index: Tensor
 
     def prediction(self, index: Tensor | slice = ALL) -> Tensor:
         """The predicted masks of the samples at `index`, uint8 (B, K, H, W)."""
@@ -154,4 +156,5 @@ def sweep(
     joined = [parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*shares, strict=True)]
     manual_loss, pseudo_loss, *areas, pseudo_area, found, prediction = joined[:9]
     # The last one is the candidates, or, without a cleanser, the predictions: kept once.
-    return Sweep(manual_loss, pseudo_loss, Areas(*areas), pseudo_area, prediction, joined[-1], found)
+    cases = dataset.case_index
+    return Sweep(manual_loss, pseudo_loss, Areas(*areas), pseudo_area, prediction, joined[-1], found, cases)

@@ -17,6 +17,7 @@ from bundle.self_cleansing.filtering import (
     Judgement,
     Provenance,
     Verdicts,
+    believe_beside,
     compare_areas,
     displacement_filter,
     published_filter,
@@ -154,7 +155,11 @@ def test_displacement_filter_by_a_loop(unit, dataset, tmp_path):
         if epoch == 3:
             dataset.images[:, :CLASSES] = dataset.images[:, :CLASSES].roll(1, dims=-1)
         _, region = predictions(dataset)
-        clean = displacement_filter(*compare_areas(labels, region), unit=unit, min_samples=10).clean
+        verdicts = displacement_filter(*compare_areas(labels, region), unit=unit, min_samples=10)
+        if unit == "image":
+            areas = (masks.flatten(2).sum(2) for masks in (labels, region))
+            verdicts = believe_beside(verdicts, *areas, dataset.case_index, min_samples=10)
+        clean = verdicts.clean
         for n in range(COUNT):
             for k in range(CLASSES):
                 if clean[n, k]:

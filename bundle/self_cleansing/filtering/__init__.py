@@ -2,14 +2,17 @@
 """Which labels does the network disbelieve? Pure functions: losses or areas in, verdicts out.
 
 Two filters with one result type (`Verdicts`): the one of the paper (`published_filter`, Eqs. 2-3, each of its
-known weaknesses behind a named guard) and one that compares boundaries (`displacement_filter`). `cascade` turns the
-verdicts on the given and on the pseudo label into what becomes of each label.
+known weaknesses behind a named guard) and one that compares boundaries (`displacement_filter`, followed by
+`believe_beside` for what has no boundary to compare). `cascade` turns the verdicts on the given and on the pseudo label
+into what becomes of each label.
 """
 
 from __future__ import annotations
 
 from .areas import Areas as Areas
 from .areas import compare_areas as compare_areas
+from .beside import believe_beside as believe_beside
+from .beside import between_marked as between_marked
 from .cascade import Provenance as Provenance
 from .cascade import cascade as cascade
 from .displacement import boundary_displacement as boundary_displacement
