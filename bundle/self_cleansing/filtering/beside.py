@@ -61,7 +61,7 @@ def believe_beside(
         label_area, pred_area: int (N, K), as `compare_areas` counts them.
         case_index: int (N,), see `between_marked`.
         seen_area_px: predictions up to this many pixels do not count as seen.
-        max_singly_missing: in [0, 1]. 0 to 1 % was seen where errors come by the sample, at 30 and 70 % noise.
+        max_singly_missing: in [0, 1]. Where errors come by the sample none was missing singly, at 30 and 70 % noise.
         min_samples: at least 1.
 
     Returns:
