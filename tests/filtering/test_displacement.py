@@ -234,6 +234,13 @@ def test_components_are_no_narrower_than_the_resolution():
     assert (np.diagonal(mixture.covariances, axis1=1, axis2=2) >= 0.25).all()
 
 
+def test_a_posterior_is_at_most_one_where_the_shares_of_a_group_round_to_above_it():
+    verdicts = displacement_filter(*measured((2000, 0.4, 0.0), (1000, 0.6, 0.2)), same_group_px=100.0)
+    (fit,) = verdicts.fits
+    assert fit.clean_group == (0, 1, 2, 3) and (fit.mixture.posteriors.sum(axis=1) > 1).any()
+    assert verdicts.posterior.max() == 1
+
+
 def test_as_few_samples_as_allowed_are_split():
     areas = measured((14, 0.3, 0.0), (10, 1.1, 1.0))
     assert displacement_filter(*areas).reason == ""
