@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The figures of all cells, of all machines: docs/results/accuracy.csv and curves.csv.
+"""The figures of all cells, of all machines: docs/results/accuracy.csv, curves.csv and volumes.csv.
 
-accuracy.csv has one row per cell, protocol, model and structure; curves.csv one per cell and validated epoch.
+accuracy.csv has one row per cell, protocol, model and structure; curves.csv one per cell and validated epoch;
+volumes.csv one per cell, protocol, model and test volume.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from bundle.self_cleansing.metrics import volume_scores
 
 AVERAGE = "average"
 CELL = ("dataset", "preset", "noise", "method", "noise_seed", "training_seed")
@@ -22,6 +25,7 @@ COLUMNS = (
 SORTED_BY = ("dataset", "preset", "protocol", "alpha", "beta", *CELL[2:], "model", "structure")
 CURVE_COLUMNS = ("dataset", "preset", "noise", "method", "oracle_noise", "noise_seed", "training_seed", "epoch", "dice")
 CURVES_SORTED_BY = (*CELL, "epoch")
+VOLUME_COLUMNS = (*CELL, "protocol", "model", "case", "dice")
 
 Row = dict[str, str]
 
@@ -64,6 +68,22 @@ def curve_of(cell: Mapping[str, Any]) -> list[Row]:
     curves = zip(cell["curves"]["epoch"], cell["curves"]["val_mean_dice"], strict=True)
     points = [{"epoch": int(epoch), "dice": round(100 * dice, 2)} for epoch, dice in curves if dice is not None]
     return [{name: str({**values, **point}[name]) for name in CURVE_COLUMNS} for point in points]
+
+
+def volumes_of(cell: Mapping[str, Any]) -> list[Row]:
+    """The Dice of every test volume of one cell.json, mean over the structures it shows, in percent.
+
+    [] for a cell that was evaluated by a version that kept no volumes.
+    """
+    rows = []
+    for model, by_protocol in cell["evaluation"]["results"].items():
+        for protocol, numbers in by_protocol.items():
+            if "volumes" in numbers:
+                scores = zip(cell["evaluation"]["cases"], volume_scores(numbers["volumes"]), strict=True)
+                for case, score in scores:
+                    values = {**cell, "protocol": protocol, "model": model, "case": case, "dice": f"{score:.2f}"}
+                    rows.append({name: str(values[name]) for name in VOLUME_COLUMNS})
+    return rows
 
 
 def merge(old: Iterable[Row], new: Iterable[Row], sorted_by: Sequence[str] = SORTED_BY) -> list[Row]:

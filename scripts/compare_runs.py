@@ -4,7 +4,8 @@
     python scripts/compare_runs.py runs/baseline_seed0 runs/baseline_seed1 runs/practical_seed0 --output docs/table.md
 
 Every run folder must hold evaluation.json, which configs/evaluate.yaml writes. Runs whose folder names differ only in
-a trailing _seed<number> are one method: the table shows their mean and, in brackets, each seed's value.
+a trailing _seed<number> are one method: the table shows their mean and, in brackets, each seed's value. A second table
+has the difference of each method to the first one and its 95 % interval, where each volume's scores were kept.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bundle.self_cleansing.data.json_file import read_json  # noqa: E402
 from bundle.self_cleansing.data.whole_file import write_text  # noqa: E402
+from bundle.self_cleansing.metrics import paired_difference, volume_scores  # noqa: E402
 
 EVALUATION = "evaluation.json"
 SEED = re.compile(r"_seed(\d+)$")
@@ -86,9 +90,36 @@ def _markdown(runs: Mapping[str, list[tuple[str, dict]]], reference: Mapping[str
                 cells = [_cell([one["mean"] for one in found])]
                 cells += [_cell([one["per_volume"][name] for one in found]) for name in classes]
                 lines.append(f"| {method} | {seeds} | {model} | {protocol.replace('_', '-')} | {' | '.join(cells)} |")
+    lines += _differences(runs, reference)
     lines += ["", f"B: best epoch on the validation part, L: last epoch. Empty masks: {reference['empty_rule']}."]
     lines += [f"{protocol.replace('_', '-')}: {text}." for protocol, text in reference["protocols"].items()]
     return "\n".join(lines) + "\n"
+
+
+def _differences(runs: Mapping[str, list[tuple[str, dict]]], reference: Mapping[str, Any]) -> list[str]:
+    """The second table; no lines for a single method, or if an evaluation is of a version that kept no volumes."""
+    first, *others = runs
+    keys = [(model, protocol) for model in reference["results"] for protocol in reference["protocols"]]
+    every = [one["results"][model][protocol] for some in runs.values() for _, one in some for model, protocol in keys]
+    if not others or not all("volumes" in numbers for numbers in every):
+        return []
+    lines = [
+        "",
+        f"Difference to {first} [95 % interval of the paired bootstrap over volumes], means over classes and seeds:",
+        "",
+        "| method | model | protocol | difference |",
+        "|---|---|---|---:|",
+    ]
+    for method in others:
+        for model, protocol in keys:
+            difference = paired_difference(*(_scores(runs[name], model, protocol) for name in (method, first)))
+            lines.append(f"| {method} | {model} | {protocol.replace('_', '-')} | {difference} |")
+    return lines
+
+
+def _scores(evaluations: Sequence[tuple[str, dict]], model: str, protocol: str) -> Any:
+    """The scores of the volumes, float (V,), averaged over the seeds."""
+    return np.mean([volume_scores(one["results"][model][protocol]["volumes"]) for _, one in evaluations], axis=0)
 
 
 def _cell(values: Sequence[float | None]) -> str:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from accuracy_rows import AVERAGE, Row, by_value
 
+from bundle.self_cleansing.metrics import paired_difference
+
 PUBLISHED_COLUMNS = (
     *("source", "paper_dataset", "beside", "alpha_percent", "beta", "method", "structure", "model", "dice_percent"),
 )
@@ -28,6 +30,7 @@ COMPARED = (
     *("baseline", "pick_and_learn", "confident_learning", "superpixel", "jocor", "co_seg"),
     *("self_cleansing_paper", "self_cleansing_practical"),
 )
+BASELINE = "baseline"
 ABLATION = ("baseline", "lcm", "lcm_pred", "lcm_avg", "self_cleansing_paper")
 ORDER = (
     *COMPARED,
@@ -76,7 +79,7 @@ class Table:
         return "\n".join(lines)
 
 
-def tables(rows: Sequence[Row], published: Sequence[Row]) -> list[Table]:
+def tables(rows: Sequence[Row], published: Sequence[Row], volumes: Sequence[Row] = ()) -> list[Table]:
     """All tables that the rows have something for: by data set, preset and protocol, and the cost by data set."""
     found = []
     for (dataset, preset), group in grouped(rows, "dataset", "preset"):
@@ -85,7 +88,12 @@ def tables(rows: Sequence[Row], published: Sequence[Row]) -> list[Table]:
             figures = Figures(some, beside)
             start = (f"{dataset}_{preset}_{protocol}", f"{dataset}, {preset}, {protocol.replace('_', '-')}")
             found += [make(figures, *start) for make in (by_noise, by_method)]
-            found += [table for table in [ablation(figures, *start)] if table.rows]
+            same = [
+                row
+                for row in volumes
+                if (row["dataset"], row["preset"], row["protocol"]) == (dataset, preset, protocol)
+            ]
+            found += [table for table in (ablation(figures, *start), differences(figures, same, *start)) if table.rows]
         found.append(cost(group, f"{dataset}_{preset}", f"{dataset}, {preset}"))
     return found
 
@@ -195,6 +203,41 @@ def ablation(figures: Figures, name: str, title: str) -> Table:
     ]
     title = f"{title}: the parts of the method (as Table 4 of the self-cleansing paper)"
     return Table(f"{name}_ablation", title, ["noise", "method", *MODELS], rows, figures.notes(ABLATION), 2)
+
+
+def differences(figures: Figures, volumes: Sequence[Row], name: str, title: str) -> Table:
+    """How much better than the baseline each method is at the same noise, over the seeds that both have.
+
+    Args:
+        volumes: rows of volumes.csv, of the same data set, preset and protocol.
+    """
+    scores: dict[tuple[str, str, str], dict[tuple[str, str], dict[str, float]]] = {}
+    for row in volumes:
+        by_seed = scores.setdefault((row["noise"], row["method"], row["model"]), {})
+        by_seed.setdefault((row["noise_seed"], row["training_seed"]), {})[row["case"]] = float(row["dice"])
+
+    def cell(noise: str, method: str, model: str) -> str:
+        ours, base = (scores.get((noise, one, model), {}) for one in (method, BASELINE))
+        seeds = sorted(ours.keys() & base.keys())
+        if not seeds:
+            return "-"
+        cases = base[seeds[0]]
+        means = ([statistics.mean(of[seed][case] for seed in seeds) for case in cases] for of in (ours, base))
+        return f"{paired_difference(*means)} ({len(seeds)})"
+
+    methods = [method for method in figures.methods if method != BASELINE]
+    rows = [
+        [figures.noise_name(noise), figures.method_name(method), *cells]
+        for noise in figures.noises
+        for method in methods
+        if set(cells := [cell(noise[2], method, model) for model in MODELS]) != {"-"}
+    ]
+    notes = [
+        "Dice per test volume (mean of its structures), method minus baseline: points [95 % interval] (seeds).",
+        "The interval is of the paired bootstrap over the volumes, each the mean of its seeds.",
+    ]
+    title = f"{title}: difference to the baseline"
+    return Table(f"{name}_differences", title, ["noise", "method", *MODELS], rows, notes, 2)
 
 
 def cost(rows: Sequence[Row], name: str, title: str) -> Table:

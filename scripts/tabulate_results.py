@@ -3,8 +3,8 @@
 
     python scripts/tabulate_results.py --grid_dir runs/grid --output_dir docs/results
 
-The figures of the cells are merged into <output_dir>/accuracy.csv and curves.csv, where they replace older ones of the
-same cell; from these files, and <output_dir>/published.csv if it is there, everything else is made:
+The figures of the cells are merged into <output_dir>/accuracy.csv, curves.csv and volumes.csv, where they replace older
+ones of the same cell; from these files, and <output_dir>/published.csv if it is there, everything else is made:
     tables.md     all tables, in the layouts of the papers
     tables/       each table as CSV and LaTeX
     plots/        Dice against the noise level; *_curves.png: validation Dice over the epochs
@@ -27,12 +27,14 @@ from accuracy_rows import (  # noqa: E402
     COLUMNS,
     CURVE_COLUMNS,
     CURVES_SORTED_BY,
+    VOLUME_COLUMNS,
     Row,
     curve_of,
     merge,
     read_cells,
     read_rows,
     rows_of,
+    volumes_of,
 )
 from result_plots import plot_learning_curves, plot_noise_levels  # noqa: E402
 from result_tables import PUBLISHED_COLUMNS, tables  # noqa: E402
@@ -45,7 +47,7 @@ def tabulate(grid_dirs: Sequence[Path], output_dir: Path) -> list[Row]:
 
     Raises:
         FileNotFoundError: a folder holds no finished cell, or there is nothing to tabulate.
-        ValueError: accuracy.csv, curves.csv or published.csv lacks a column.
+        ValueError: accuracy.csv, curves.csv, volumes.csv or published.csv lacks a column.
     """
     cells = list(read_cells(grid_dirs))
     path, path_of_curves = output_dir / "accuracy.csv", output_dir / "curves.csv"
@@ -54,10 +56,14 @@ def tabulate(grid_dirs: Sequence[Path], output_dir: Path) -> list[Row]:
         raise FileNotFoundError(f"{path} does not exist or is empty; give finished cells with --grid_dir")
     new_curves = (row for cell in cells for row in curve_of(cell))
     curves = merge(read_rows(path_of_curves, CURVE_COLUMNS), new_curves, CURVES_SORTED_BY)
+    path_of_volumes = output_dir / "volumes.csv"
+    new_volumes = (row for cell in cells for row in volumes_of(cell))
+    volumes = merge(read_rows(path_of_volumes, VOLUME_COLUMNS), new_volumes, VOLUME_COLUMNS)
     published = read_rows(output_dir / "published.csv", PUBLISHED_COLUMNS)
     write_text(path, _csv(rows, COLUMNS))
     write_text(path_of_curves, _csv(curves, CURVE_COLUMNS))
-    made = tables(rows, published)
+    write_text(path_of_volumes, _csv(volumes, VOLUME_COLUMNS))
+    made = tables(rows, published, volumes)
     for table in made:
         write_text(output_dir / "tables" / f"{table.name}.csv", table.csv())
         write_text(output_dir / "tables" / f"{table.name}.tex", table.latex())

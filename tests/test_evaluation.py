@@ -88,6 +88,8 @@ def test_numbers_agree_with_monai_and_with_the_rule_for_empty_masks(run_folder, 
         means = 100 * torch.nanmean(volumes, dim=0)
         np.testing.assert_allclose([found["per_volume"][name] for name in CLASSES], means, atol=0.006)
         np.testing.assert_allclose(found["mean"], means.mean(), atol=0.006)
+        each = np.array([found["volumes"][name] for name in CLASSES], dtype=float).T  # None becomes NaN
+        np.testing.assert_allclose(each, 100 * volumes, atol=0.006)
         np.testing.assert_allclose(
             [found["per_slice"][name] for name in CLASSES], 100 * per_slice.mean(dim=0), atol=0.006
         )
@@ -116,7 +118,7 @@ def test_labels_outside_the_patch_do_not_count_in_the_patch_protocol(run_folder,
     assert result["full_size"]["per_volume"]["outer"] == round(100 * 2 * 200 / (200 + 700), 2)
 
 
-def test_the_three_files_say_the_same_and_state_the_rule(run_folder, tmp_path, capsys):
+def test_the_files_say_the_same_and_state_the_rule(run_folder, tmp_path, capsys):
     rng = np.random.default_rng(1)
     case = save_case(tmp_path, "a", rng.random((32, 32, 2)), rng.integers(0, 2, (32, 32, 2)))
     result = evaluation(run_folder, [case], 32).run()
@@ -133,6 +135,11 @@ def test_the_three_files_say_the_same_and_state_the_rule(run_folder, tmp_path, c
     assert float(rows["L", "label_centred", "per_volume", "outer"]) == pytest.approx(
         result["results"]["L"]["label_centred"]["per_volume"]["outer"]
     )
+    with open(run_folder / "evaluation_cases.csv", newline="") as file:
+        cases = {(r["case"], r["model"], r["protocol"], r["class"]): r["dice_percent"] for r in csv.DictReader(file)}
+    assert len(cases) == 2 * 2 * 2
+    assert float(cases["a", "L", "full_size", "outer"]) == result["results"]["L"]["full_size"]["volumes"]["outer"][0]
+    assert cases["a", "B", "full_size", "core"] == ("" if outer["core"] is None else str(outer["core"]))  # of one case
     assert not [path for path in run_folder.iterdir() if path.name.startswith(".")]
 
 
@@ -188,7 +195,7 @@ def test_the_config_evaluates_a_run_from_another_folder(tmp_path, monkeypatch):
     assert result["cases"] == ["patient003_frame01"] and result["classes"] == ["RV", "Myo", "LV"]
     assert set(result["results"]) == {"B", "L"} and set(result["results"]["B"]) == {"label_centred", "full_size"}
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        "evaluation.csv", "evaluation.json", "evaluation.md", "models",
+        "evaluation.csv", "evaluation.json", "evaluation.md", "evaluation_cases.csv", "models",
     ]  # fmt: skip
 
 
@@ -224,6 +231,23 @@ def test_runs_of_one_method_are_averaged_over_seeds(compare, tmp_path, capsys):
     assert "| good | 0, 1 | B | full-size | 75.0 (75.0, 75.0) | 85.0 (90.0, 80.0) | 65.0 (60.0, 70.0) |" in table
     assert "| plain | - | B | full-size | 50.0 | 50.0 | - |" in table
     assert table in capsys.readouterr().out
+
+
+def test_methods_are_compared_with_the_first_volume_by_volume(compare, tmp_path):
+    def save(name: str, outer: list[float], core: list[float | None]) -> Path:
+        numbers = {"per_volume": {"outer": 1.0, "core": 1.0}, "mean": 1.0, "volumes": {"outer": outer, "core": core}}
+        return save_evaluation(tmp_path / name, 1.0, 1.0, results={"B": {"full_size": numbers}})
+
+    runs = [
+        save("plain", [50.0, 60.0], [70.0, None]),  # volumes: 60, 60
+        save("good_seed0", [60.0, 64.0], [70.0, None]),  # 65, 64
+        save("good_seed1", [62.0, 68.0], [74.0, None]),  # 68, 68; mean of seeds 66.5, 66
+    ]
+    table = compare.compare_runs(runs)
+    assert "| good | B | full-size | +6.2 [+6.0, +6.5] |" in table  # 6.5 and 6, drawn twice
+    assert "Difference" not in compare.compare_runs(runs[1:])  # one method
+    older = save_evaluation(tmp_path / "older", 50.0, 50.0)
+    assert "Difference" not in compare.compare_runs([*runs, older])
 
 
 def test_runs_that_do_not_belong_together_are_refused(compare, tmp_path):

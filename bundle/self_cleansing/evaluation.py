@@ -20,6 +20,7 @@ from .data import clean_items, write_json
 from .data.whole_file import whole_file, write_text
 from .inferers import LocalisingPatchInferer
 from .metrics.dice import EMPTY_RULE, DiceTable, dice_counts
+from .spreadsheet_text import spreadsheet_text
 from .transforms import clear_error, label_center
 from .weights import load_weights
 
@@ -35,7 +36,9 @@ MEASURES = ("per_volume", "per_slice")
 
 
 class Evaluation:
-    """Compute Dice of a run's models and write `evaluation.json`, `.csv` and `.md` into the run's folder.
+    """Compute Dice of a run's models and write it into the run's folder.
+
+    `evaluation.json` holds all, `evaluation.csv` and `.md` the means, `evaluation_cases.csv` each volume.
 
     Both protocols compare with labels that were not resampled: the network's logits are brought to the image's own
     resolution. Without a patch (`inferer.patch_size` None) only the protocol on whole volumes applies.
@@ -83,7 +86,7 @@ class Evaluation:
         self.models = dict(MODELS if models is None else models)
 
     def run(self) -> dict[str, Any]:
-        """Score all models, write the three files, print the table, and return what evaluation.json holds."""
+        """Score all models, write the files, print the table, and return what evaluation.json holds."""
         if not self.items:
             raise ValueError(
                 f"part {self.part} of the split has no case to evaluate on; name another with --part, or add patients "
@@ -111,10 +114,11 @@ class Evaluation:
         }
         write_json(self.output_dir / "evaluation.json", result)
         _write_csv(self.output_dir / "evaluation.csv", result)
+        _write_cases(self.output_dir / "evaluation_cases.csv", result)
         text = markdown(result)
         write_text(self.output_dir / "evaluation.md", text)
         print(text)
-        logger.info("written: evaluation.json, .csv and .md in %s", self.output_dir)
+        logger.info("written: evaluation.json, .csv, .md and evaluation_cases.csv in %s", self.output_dir)
         return result
 
     def load(self) -> dict[str, nn.Module]:
@@ -160,11 +164,17 @@ class Evaluation:
         return dice_counts((logits > 0).cpu().movedim(-1, 0), label.movedim(-1, 0))
 
     def summary(self, table: DiceTable) -> dict[str, Any]:
-        """Numbers of one table in percent; a class that no volume shows is None."""
+        """Numbers of one table in percent, and of each volume in the order of the cases; None: nothing to score."""
         means = {"per_volume": table.volume_means(), "per_slice": table.slice_means()}
         named = {measure: dict(zip(self.class_names, map(_percent, means[measure]), strict=True)) for measure in means}
         per_slice = _percent(float(table.per_slice.mean()))
-        return {**named, "mean": _percent(table.mean), "mean_per_slice": per_slice}
+        volumes = zip(self.class_names, table.per_volume.T.tolist(), strict=True)
+        return {
+            **named,
+            "mean": _percent(table.mean),
+            "mean_per_slice": per_slice,
+            "volumes": {name: list(map(_percent, values)) for name, values in volumes},
+        }
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -200,6 +210,18 @@ def _write_csv(path: Path, result: Mapping[str, Any]) -> None:
         for name, protocol, measure, values, mean in _rows(result):
             for label, value in [*values.items(), ("mean", mean)]:
                 writer.writerow([name, protocol, measure, label, "" if value is None else value])
+
+
+def _write_cases(path: Path, result: Mapping[str, Any]) -> None:
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["case", "model", "protocol", "class", "dice_percent"])
+        for number, case in enumerate(result["cases"]):
+            for model, by_protocol in result["results"].items():
+                for protocol, numbers in by_protocol.items():
+                    for name, values in numbers["volumes"].items():
+                        value = values[number]
+                        writer.writerow([spreadsheet_text(case), model, protocol, name, "" if value is None else value])
 
 
 def _table(counts: Sequence[Tensor]) -> DiceTable:

@@ -16,7 +16,17 @@ from running import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from accuracy_rows import COLUMNS, CURVE_COLUMNS, CURVES_SORTED_BY, curve_of, merge, read_rows, rows_of  # noqa: E402
+from accuracy_rows import (  # noqa: E402
+    COLUMNS,
+    CURVE_COLUMNS,
+    CURVES_SORTED_BY,
+    VOLUME_COLUMNS,
+    curve_of,
+    merge,
+    read_rows,
+    rows_of,
+    volumes_of,
+)
 from result_plots import curve  # noqa: E402
 from result_tables import PUBLISHED_COLUMNS, TAGS, Table, spread, tables  # noqa: E402
 from tabulate_results import main, tabulate  # noqa: E402
@@ -244,3 +254,52 @@ def test_published_figures_are_consistent():
         ("self_cleansing_table3", "70", "10", "superpixel", "B"): 0.27,
         ("pick_and_learn_table1", "50", "5-13", "pick_and_learn_qam", ""): 1.0,
     }
+
+
+def with_volumes(shift: float = 0.0, **changes) -> dict:
+    """A cell whose two volumes score 60 and 70 in one structure, and 80 in another that the second does not show."""
+    made = cell(**changes)
+    for by_protocol in made["evaluation"]["results"].values():
+        for protocol, numbers in by_protocol.items():
+            volumes = {"RV": [60.0 + shift, 70.0 + shift], "LV": [80.0 + shift, None]}
+            by_protocol[protocol] = numbers | {"volumes": volumes}
+    made["evaluation"]["cases"] = ["one", "two"]
+    return made
+
+
+def test_a_cell_becomes_a_row_per_test_volume():
+    rows = volumes_of(with_volumes())
+    assert len(rows) == 2 * 2 * 2 and all(tuple(row) == VOLUME_COLUMNS for row in rows)
+    assert {(row["case"], row["dice"]) for row in rows} == {("one", "70.00"), ("two", "70.00")}
+    assert volumes_of(cell()) == []
+
+
+def test_the_difference_to_the_baseline_is_of_the_seeds_that_both_have():
+    cells = [
+        with_volumes(),
+        with_volumes(shift=2.0, seed=1),
+        with_volumes(shift=5.0, method="co_seg"),
+        with_volumes(shift=6.0, method="co_seg", seed=1),  # +4 to its own seed
+        with_volumes(shift=30.0, method="co_seg", seed=2),  # nothing to compare with
+        with_volumes(shift=1.0, method="co_seg", noise="none"),
+        cell(method="gce"),  # of a version that kept no volumes
+    ]
+    rows = merge([], (row for one in cells for row in rows_of(one)))
+    volumes = merge([], (row for one in cells for row in volumes_of(one)), VOLUME_COLUMNS)
+    found = find(tables(rows, [], volumes), "acdc_quick_label_centred_differences")
+    assert found == [
+        {
+            "noise": "\u03b1 70 %, \u03b2 10",
+            "method": "co_seg",
+            **dict.fromkeys("BL", "+4.5 [+4.5, +4.5] (2)"),  # each volume by 4.5
+        }
+    ]
+    assert "acdc_quick_full_size_differences" not in {table.name for table in tables(rows, [], [])}
+
+
+def test_volumes_are_kept_beside_the_other_figures(tmp_path):
+    tabulate([write_cells(tmp_path / "grid", [with_volumes()])], tmp_path / "results")
+    tabulate([write_cells(tmp_path / "more", [with_volumes(method="gce", shift=1.0)])], tmp_path / "results")
+    rows = read_rows(tmp_path / "results" / "volumes.csv", VOLUME_COLUMNS)
+    assert {(row["method"], row["dice"]) for row in rows} == {("baseline", "70.00"), ("gce", "71.00")}
+    assert "+1.0 [+1.0, +1.0] (1)" in (tmp_path / "results" / "tables.md").read_text()
