@@ -2,7 +2,7 @@
 """The figures of all cells, of all machines: docs/results/accuracy.csv, curves.csv and volumes.csv.
 
 accuracy.csv has one row per cell, protocol, model and structure; curves.csv one per cell and validated epoch;
-volumes.csv one per cell, protocol, model and test volume.
+volumes.csv one per cell, protocol, test volume and structure.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.self_cleansing.metrics import volume_scores
-
 AVERAGE = "average"
+MODELS = ("B", "L")
 CELL = ("dataset", "preset", "noise", "method", "noise_seed", "training_seed")
 COLUMNS = (
     *("dataset", "preset", "protocol", "method", "oracle_noise", "noise", "alpha", "beta"),
@@ -25,7 +24,7 @@ COLUMNS = (
 SORTED_BY = ("dataset", "preset", "protocol", "alpha", "beta", *CELL[2:], "model", "structure")
 CURVE_COLUMNS = ("dataset", "preset", "noise", "method", "oracle_noise", "noise_seed", "training_seed", "epoch", "dice")
 CURVES_SORTED_BY = (*CELL, "epoch")
-VOLUME_COLUMNS = (*CELL, "protocol", "model", "case", "dice")
+VOLUME_COLUMNS = (*CELL, "protocol", "case", "structure", "patient", *MODELS)
 
 Row = dict[str, str]
 
@@ -71,18 +70,22 @@ def curve_of(cell: Mapping[str, Any]) -> list[Row]:
 
 
 def volumes_of(cell: Mapping[str, Any]) -> list[Row]:
-    """The Dice of every test volume of one cell.json, mean over the structures it shows, in percent.
+    """The Dice of every test volume and structure of one cell.json, in percent, "" where there is nothing to score.
 
     [] for a cell that was evaluated by a version that kept no volumes.
     """
+    evaluation = cell["evaluation"]
+    if "patients" not in evaluation:
+        return []
     rows = []
-    for model, by_protocol in cell["evaluation"]["results"].items():
-        for protocol, numbers in by_protocol.items():
-            if "volumes" in numbers:
-                scores = zip(cell["evaluation"]["cases"], volume_scores(numbers["volumes"]), strict=True)
-                for case, score in scores:
-                    values = {**cell, "protocol": protocol, "model": model, "case": case, "dice": f"{score:.2f}"}
-                    rows.append({name: str(values[name]) for name in VOLUME_COLUMNS})
+    for protocol in evaluation["results"]["B"]:
+        volumes = {model: evaluation["results"][model][protocol]["volumes"] for model in MODELS}
+        for structure in volumes["B"]:
+            each = zip(*(volumes[model][structure] for model in MODELS), strict=True)
+            for case, patient, scores in zip(evaluation["cases"], evaluation["patients"], each, strict=True):
+                values = {**cell, "protocol": protocol, "case": case, "patient": patient, "structure": structure}
+                values |= dict(zip(MODELS, scores, strict=True))
+                rows.append({name: "" if values[name] is None else str(values[name]) for name in VOLUME_COLUMNS})
     return rows
 
 

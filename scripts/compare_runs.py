@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bundle.self_cleansing.data.json_file import read_json  # noqa: E402
 from bundle.self_cleansing.data.whole_file import write_text  # noqa: E402
-from bundle.self_cleansing.metrics import paired_difference, volume_scores  # noqa: E402
+from bundle.self_cleansing.metrics import paired_difference  # noqa: E402
 
 EVALUATION = "evaluation.json"
 SEED = re.compile(r"_seed(\d+)$")
@@ -100,26 +100,27 @@ def _differences(runs: Mapping[str, list[tuple[str, dict]]], reference: Mapping[
     """The second table; no lines for a single method, or if an evaluation is of a version that kept no volumes."""
     first, *others = runs
     keys = [(model, protocol) for model in reference["results"] for protocol in reference["protocols"]]
-    every = [one["results"][model][protocol] for some in runs.values() for _, one in some for model, protocol in keys]
-    if not others or not all("volumes" in numbers for numbers in every):
+    every = [one for some in runs.values() for _, one in some]
+    kept = all("volumes" in one["results"][model][protocol] for one in every for model, protocol in keys)
+    if not others or not kept or "patients" not in reference:
         return []
     lines = [
         "",
-        f"Difference to {first} [95 % interval of the paired bootstrap over volumes], means over classes and seeds:",
+        f"Difference to {first} [95 % interval: patients drawn anew; another training would add to it]:",
         "",
         "| method | model | protocol | difference |",
         "|---|---|---|---:|",
     ]
     for method in others:
         for model, protocol in keys:
-            difference = paired_difference(*(_scores(runs[name], model, protocol) for name in (method, first)))
+            scores = (
+                [list(one["results"][model][protocol]["volumes"].values()) for _, one in runs[name]]
+                for name in (method, first)
+            )  # (seeds, classes, volumes)
+            scores = (np.array(one, dtype=float).swapaxes(1, 2) for one in scores)
+            difference = paired_difference(*scores, reference["patients"])
             lines.append(f"| {method} | {model} | {protocol.replace('_', '-')} | {difference} |")
     return lines
-
-
-def _scores(evaluations: Sequence[tuple[str, dict]], model: str, protocol: str) -> Any:
-    """The scores of the volumes, float (V,), averaged over the seeds."""
-    return np.mean([volume_scores(one["results"][model][protocol]["volumes"]) for _, one in evaluations], axis=0)
 
 
 def _cell(values: Sequence[float | None]) -> str:

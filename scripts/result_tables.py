@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from accuracy_rows import AVERAGE, Row, by_value
 
 from bundle.self_cleansing.metrics import paired_difference
@@ -210,34 +211,49 @@ def differences(figures: Figures, volumes: Sequence[Row], name: str, title: str)
 
     Args:
         volumes: rows of volumes.csv, of the same data set, preset and protocol.
-    """
-    scores: dict[tuple[str, str, str], dict[tuple[str, str], dict[str, float]]] = {}
-    for row in volumes:
-        by_seed = scores.setdefault((row["noise"], row["method"], row["model"]), {})
-        by_seed.setdefault((row["noise_seed"], row["training_seed"]), {})[row["case"]] = float(row["dice"])
 
-    def cell(noise: str, method: str, model: str) -> str:
-        ours, base = (scores.get((noise, one, model), {}) for one in (method, BASELINE))
+    Raises:
+        ValueError: two cells to be compared were evaluated on different cases.
+    """
+    cells: dict[tuple[str, str], dict[tuple[str, str], list[Row]]] = {}
+    for row in volumes:
+        seeds = cells.setdefault((row["noise"], row["method"]), {})
+        seeds.setdefault((row["noise_seed"], row["training_seed"]), []).append(row)
+
+    def compared(noise: str, method: str, model: str) -> str:
+        ours, base = (cells.get((noise, one), {}) for one in (method, BASELINE))
         seeds = sorted(ours.keys() & base.keys())
         if not seeds:
             return "-"
-        cases = base[seeds[0]]
-        means = ([statistics.mean(of[seed][case] for seed in seeds) for case in cases] for of in (ours, base))
-        return f"{paired_difference(*means)} ({len(seeds)})"
+        tested = sorted({(row["case"], row["patient"], row["structure"]) for row in base[seeds[0]]})
+        ours_and_base = [[_scores(of[seed], model) for seed in seeds] for of in (ours, base)]
+        if any(set(found) != set(tested) for some in ours_and_base for found in some):
+            raise ValueError(
+                f"the test volumes of {method} and {BASELINE} at noise {noise} in volumes.csv differ; evaluate both on "
+                "the same data, and tabulate again"
+            )
+        patients = [patient for _, patient in dict.fromkeys(key[:2] for key in tested)]
+        shape = (len(seeds), len(patients), -1)
+        arrays = [np.reshape([[found[key] for key in tested] for found in some], shape) for some in ours_and_base]
+        return f"{paired_difference(*arrays, patients)} ({len(seeds)})"
 
-    methods = [method for method in figures.methods if method != BASELINE]
     rows = [
-        [figures.noise_name(noise), figures.method_name(method), *cells]
+        [figures.noise_name(noise), figures.method_name(method), *found]
         for noise in figures.noises
-        for method in methods
-        if set(cells := [cell(noise[2], method, model) for model in MODELS]) != {"-"}
+        for method in figures.methods
+        if method != BASELINE and set(found := [compared(noise[2], method, model) for model in MODELS]) != {"-"}
     ]
     notes = [
-        "Dice per test volume (mean of its structures), method minus baseline: points [95 % interval] (seeds).",
-        "The interval is of the paired bootstrap over the volumes, each the mean of its seeds.",
+        "Dice per test volume, method minus baseline: points [95 % interval] (seeds).",
+        "The interval is of the paired bootstrap over the patients; another training would add to it.",
     ]
     title = f"{title}: difference to the baseline"
     return Table(f"{name}_differences", title, ["noise", "method", *MODELS], rows, notes, 2)
+
+
+def _scores(rows: Sequence[Row], model: str) -> dict[tuple[str, str, str], float]:
+    """The Dice of each case, patient and structure; NaN where there is nothing to score."""
+    return {(row["case"], row["patient"], row["structure"]): float(row[model] or "nan") for row in rows}
 
 
 def cost(rows: Sequence[Row], name: str, title: str) -> Table:

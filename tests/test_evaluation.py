@@ -123,7 +123,7 @@ def test_the_files_say_the_same_and_state_the_rule(run_folder, tmp_path, capsys)
     case = save_case(tmp_path, "a", rng.random((32, 32, 2)), rng.integers(0, 2, (32, 32, 2)))
     result = evaluation(run_folder, [case], 32).run()
     stored = json.loads((run_folder / "evaluation.json").read_text())
-    assert stored == result and stored["empty_rule"] == EMPTY_RULE and stored["cases"] == ["a"]
+    assert stored == result and stored["empty_rule"] == EMPTY_RULE and stored["cases"] == stored["patients"] == ["a"]
     table = (run_folder / "evaluation.md").read_text()
     outer, mean = (result["results"]["B"]["full_size"][key] for key in ("per_volume", "mean"))
     core = "-" if outer["core"] is None else f"{outer['core']:.1f}"
@@ -236,15 +236,17 @@ def test_runs_of_one_method_are_averaged_over_seeds(compare, tmp_path, capsys):
 def test_methods_are_compared_with_the_first_volume_by_volume(compare, tmp_path):
     def save(name: str, outer: list[float], core: list[float | None]) -> Path:
         numbers = {"per_volume": {"outer": 1.0, "core": 1.0}, "mean": 1.0, "volumes": {"outer": outer, "core": core}}
-        return save_evaluation(tmp_path / name, 1.0, 1.0, results={"B": {"full_size": numbers}})
+        results = {"results": {"B": {"full_size": numbers}}, "patients": ["one", "two"]}
+        return save_evaluation(tmp_path / name, 1.0, 1.0, **results)
 
     runs = [
-        save("plain", [50.0, 60.0], [70.0, None]),  # volumes: 60, 60
-        save("good_seed0", [60.0, 64.0], [70.0, None]),  # 65, 64
-        save("good_seed1", [62.0, 68.0], [74.0, None]),  # 68, 68; mean of seeds 66.5, 66
+        save("plain", [50.0, 60.0], [70.0, None]),  # classes: 55 and 70
+        save("good_seed0", [60.0, 64.0], [70.0, None]),  # 62 and 70: +3.5
+        save("good_seed1", [62.0, 68.0], [74.0, None]),  # 65 and 74: +7
     ]
     table = compare.compare_runs(runs)
-    assert "| good | B | full-size | +6.2 [+6.0, +6.5] |" in table  # 6.5 and 6, drawn twice
+    # The first patient twice: 61 and 72 against 50 and 70, +6.5; the second: 66 against 60, +6; both: +5.25.
+    assert "| good | B | full-size | +5.2 [+5.2, +6.5] |" in table
     assert "Difference" not in compare.compare_runs(runs[1:])  # one method
     older = save_evaluation(tmp_path / "older", 50.0, 50.0)
     assert "Difference" not in compare.compare_runs([*runs, older])

@@ -85,6 +85,7 @@ def slow(network, dataset, bank, cleanser: Cleanser):
 def test_equals_one_sample_at_a_time(cleanser, batch_size, setting):
     network, dataset, bank = setting
     found = sweep(network, dataset, bank, cleanser, batch_size=batch_size)
+    assert found.case_index.tolist() == [0, 0, 0, 0, 1, 1, 1]
     prediction, candidate = found.prediction(), found.candidate()
     filled = 0
     for entry, expected in slow(network, dataset, bank, cleanser):

@@ -103,6 +103,7 @@ class Evaluation:
         result = {
             "part": self.part,
             "cases": [item["case"] for item in self.items],
+            "patients": [item.get("patient", item["case"]) for item in self.items],
             "slices": sum(len(part) for part in next(iter(counts.values()))),
             "classes": self.class_names,
             "unit": "Dice in percent",

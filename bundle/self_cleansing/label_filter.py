@@ -14,7 +14,7 @@ from .filtering import (
     Fit,
     Provenance,
     Verdicts,
-    believe_beside,
+    believe_with_other_classes,
     cascade,
     displacement_filter,
     doubts,
@@ -110,14 +110,16 @@ class DisplacementFilter:
 
     Args:
         options: further arguments of `filtering.displacement_filter`.
-        unit: 'image', the labels of a sample stand or fall together (and speak for each other, `believe_beside`), or
-            'class'.
+        unit: 'image' or 'class'.
         seed: of the mixture.
+        ask_other_classes: with unit 'image', believe labels at odds with the network where another class of the
+            sample is believed, see `filtering.believe_with_other_classes`.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
     unit: Unit = "image"
     seed: int = 0
+    ask_other_classes: bool = True
     renews: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -131,9 +133,9 @@ class DisplacementFilter:
     def __call__(self, found: Sweep, bank: LabelBank) -> Filtered:
         label_area, pred_area, *others = (area.numpy() for area in found.manual_areas)
         manual = displacement_filter(label_area, pred_area, *others, unit=self.unit, seed=self.seed, **self.options)
-        if self.unit == "image":
-            shared = {name: self.options[name] for name in ("seen_area_px", "min_samples") if name in self.options}
-            manual = believe_beside(manual, label_area, pred_area, found.case_index.numpy(), **shared)
+        if self.unit == "image" and self.ask_other_classes:
+            seen = {name: value for name, value in self.options.items() if name == "seen_area_px"}
+            manual = believe_with_other_classes(manual, label_area, pred_area, found.case_index.numpy(), **seen)
         provenance = cascade(manual.clean, both_noisy=Provenance.REJECTED)
         declined = any(fit.mixture is None for fit in manual.fits)
         return Filtered(manual, None, provenance, declined, doubts(manual))

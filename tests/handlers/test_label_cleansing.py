@@ -17,7 +17,7 @@ from bundle.self_cleansing.filtering import (
     Judgement,
     Provenance,
     Verdicts,
-    believe_beside,
+    believe_with_other_classes,
     compare_areas,
     displacement_filter,
     published_filter,
@@ -158,7 +158,7 @@ def test_displacement_filter_by_a_loop(unit, dataset, tmp_path):
         verdicts = displacement_filter(*compare_areas(labels, region), unit=unit, min_samples=10)
         if unit == "image":
             areas = (masks.flatten(2).sum(2) for masks in (labels, region))
-            verdicts = believe_beside(verdicts, *areas, dataset.case_index, min_samples=10)
+            verdicts = believe_with_other_classes(verdicts, *areas, dataset.case_index)
         clean = verdicts.clean
         for n in range(COUNT):
             for k in range(CLASSES):

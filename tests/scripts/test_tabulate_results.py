@@ -256,50 +256,60 @@ def test_published_figures_are_consistent():
     }
 
 
-def with_volumes(shift: float = 0.0, **changes) -> dict:
-    """A cell whose two volumes score 60 and 70 in one structure, and 80 in another that the second does not show."""
+def with_volumes(rv=(60.0, 70.0), lv=(80.0, None), cases=("one", "two"), **changes) -> dict:
+    """A cell with two test volumes of two patients."""
     made = cell(**changes)
     for by_protocol in made["evaluation"]["results"].values():
         for protocol, numbers in by_protocol.items():
-            volumes = {"RV": [60.0 + shift, 70.0 + shift], "LV": [80.0 + shift, None]}
-            by_protocol[protocol] = numbers | {"volumes": volumes}
-    made["evaluation"]["cases"] = ["one", "two"]
+            by_protocol[protocol] = numbers | {"volumes": {"RV": list(rv), "LV": list(lv)}}
+    made["evaluation"] |= {"cases": list(cases), "patients": [f"patient {case}" for case in cases]}
     return made
 
 
-def test_a_cell_becomes_a_row_per_test_volume():
+def test_a_cell_becomes_a_row_per_test_volume_and_structure():
     rows = volumes_of(with_volumes())
     assert len(rows) == 2 * 2 * 2 and all(tuple(row) == VOLUME_COLUMNS for row in rows)
-    assert {(row["case"], row["dice"]) for row in rows} == {("one", "70.00"), ("two", "70.00")}
+    found = {(row["case"], row["patient"], row["structure"], row["B"], row["L"]) for row in rows}
+    assert found == {
+        ("one", "patient one", "RV", "60.0", "60.0"),
+        ("two", "patient two", "RV", "70.0", "70.0"),
+        ("one", "patient one", "LV", "80.0", "80.0"),
+        ("two", "patient two", "LV", "", ""),
+    }
     assert volumes_of(cell()) == []
+
+
+def tabulated(cells: list[dict]) -> list[Table]:
+    rows = merge([], (row for one in cells for row in rows_of(one)))
+    return tables(rows, [], merge([], (row for one in cells for row in volumes_of(one)), VOLUME_COLUMNS))
 
 
 def test_the_difference_to_the_baseline_is_of_the_seeds_that_both_have():
     cells = [
         with_volumes(),
-        with_volumes(shift=2.0, seed=1),
-        with_volumes(shift=5.0, method="co_seg"),
-        with_volumes(shift=6.0, method="co_seg", seed=1),  # +4 to its own seed
-        with_volumes(shift=30.0, method="co_seg", seed=2),  # nothing to compare with
-        with_volumes(shift=1.0, method="co_seg", noise="none"),
+        with_volumes(rv=(62.0, 72.0), seed=1),
+        with_volumes(rv=(70.0, 72.0), method="co_seg"),  # RV +10 and +2, LV the same
+        with_volumes(rv=(72.0, 74.0), method="co_seg", seed=1),  # likewise
+        with_volumes(rv=(99.0, 99.0), method="co_seg", seed=2),  # nothing to compare with
+        with_volumes(rv=(99.0, 99.0), method="co_seg", noise="none"),
         cell(method="gce"),  # of a version that kept no volumes
     ]
-    rows = merge([], (row for one in cells for row in rows_of(one)))
-    volumes = merge([], (row for one in cells for row in volumes_of(one)), VOLUME_COLUMNS)
-    found = find(tables(rows, [], volumes), "acdc_quick_label_centred_differences")
-    assert found == [
-        {
-            "noise": "\u03b1 70 %, \u03b2 10",
-            "method": "co_seg",
-            **dict.fromkeys("BL", "+4.5 [+4.5, +4.5] (2)"),  # each volume by 4.5
-        }
-    ]
-    assert "acdc_quick_full_size_differences" not in {table.name for table in tables(rows, [], [])}
+    # RV +6, LV +0: +3. The first patient twice: RV +10, LV +0: +5; the second twice: RV +2, and no LV: +2.
+    entry = {"noise": "\u03b1 70 %, \u03b2 10", "method": "co_seg", **dict.fromkeys("BL", "+3.0 [+2.0, +5.0] (2)")}
+    assert find(tabulated(cells), "acdc_quick_label_centred_differences") == [entry]
+    assert not any("differences" in table.name for table in tabulated([cell(), cell(method="gce")]))
+
+
+def test_cells_of_other_test_volumes_are_not_compared():
+    with pytest.raises(ValueError, match=r"the test volumes of co_seg and baseline at noise alpha70_beta10 .* differ"):
+        tabulated([with_volumes(), with_volumes(method="co_seg", cases=("one", "three"))])
 
 
 def test_volumes_are_kept_beside_the_other_figures(tmp_path):
     tabulate([write_cells(tmp_path / "grid", [with_volumes()])], tmp_path / "results")
-    tabulate([write_cells(tmp_path / "more", [with_volumes(method="gce", shift=1.0)])], tmp_path / "results")
+    tabulate([write_cells(tmp_path / "more", [with_volumes(rv=(61.0, 71.0), method="gce")])], tmp_path / "results")
     rows = read_rows(tmp_path / "results" / "volumes.csv", VOLUME_COLUMNS)
-    assert {(row["method"], row["dice"]) for row in rows} == {("baseline", "70.00"), ("gce", "71.00")}
-    assert "+1.0 [+1.0, +1.0] (1)" in (tmp_path / "results" / "tables.md").read_text()
+    assert {(row["method"], row["L"]) for row in rows if row["case"] == "one" and row["structure"] == "RV"} == {
+        ("baseline", "60.0"), ("gce", "61.0"),
+    }  # fmt: skip
+    assert "+0.5 [+0.5, +1.0] (1)" in (tmp_path / "results" / "tables.md").read_text()

@@ -5,4 +5,3 @@ from .dice import dice_counts as dice_counts
 from .ignite_dice import VolumeDice as VolumeDice
 from .paired_bootstrap import Difference as Difference
 from .paired_bootstrap import paired_difference as paired_difference
-from .paired_bootstrap import volume_scores as volume_scores
