@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +37,8 @@ MARKERS = "osD^vP*X"
 def plot_noise_levels(rows: Sequence[Row], folder: Path) -> list[Path]:
     """Mean Dice (label-centred where there is such a figure) against the noise, a line per method, bars of one sd.
 
-    One picture per data set and preset with at least two noise levels; methods with one level are left out.
+    One picture per data set and preset with at least two noise levels; methods with one level are left out. No line
+    runs over a level that its method has not been run at.
 
     Returns:
         the files written.
@@ -51,16 +53,12 @@ def plot_noise_levels(rows: Sequence[Row], folder: Path) -> list[Path]:
         fig, axes = plt.subplots(1, len(MODELS), figsize=(11, 4.6), sharey=True, layout="constrained")
         for ax, (model, words) in zip(axes, MODELS.items(), strict=True):
             for position, method in enumerate(methods):
-                found = [
-                    (place, values)
-                    for place, noise in enumerate(figures.noises)
-                    if (values := figures.values.get((noise[2], method, AVERAGE, model)))
-                ]
+                every = [figures.values.get((noise[2], method, AVERAGE, model), []) for noise in figures.noises]
                 shift = 0.04 * (position - (len(methods) - 1) / 2)  # bars beside each other, not on each other
                 ax.errorbar(
-                    [place + shift for place, _ in found],
-                    [statistics.mean(values) for _, values in found],
-                    [statistics.stdev(values) if len(values) > 1 else 0.0 for _, values in found],
+                    [place + shift for place in range(len(every))],
+                    [statistics.mean(values) if values else math.nan for values in every],
+                    [statistics.stdev(values) if len(values) > 1 else 0.0 for values in every],
                     **_look(method),
                     marker=MARKERS[rank(method) % len(MARKERS)],
                     markersize=5,

@@ -16,6 +16,7 @@ from running import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import result_plots  # noqa: E402
 from accuracy_rows import (  # noqa: E402
     COLUMNS,
     CURVE_COLUMNS,
@@ -27,7 +28,6 @@ from accuracy_rows import (  # noqa: E402
     rows_of,
     volumes_of,
 )
-from result_plots import curve  # noqa: E402
 from result_tables import PUBLISHED_COLUMNS, TAGS, Table, spread, tables  # noqa: E402
 from tabulate_results import main, tabulate  # noqa: E402
 
@@ -195,7 +195,7 @@ def test_a_curve_holds_the_seeds_that_reached_an_epoch():
     one = curve_of(cell(curves={"epoch": [1.0, 2.0, 3.0], "val_mean_dice": [0.25, None, 0.5]}))
     two = curve_of(cell(curves={"epoch": [1.0, 2.0], "val_mean_dice": [0.75, 0.5]}, training_seed=1))
     assert all(tuple(row) == CURVE_COLUMNS for row in [*one, *two])
-    assert curve([*one, *two]) == {1: [25.0, 75.0], 2: [50.0], 3: [50.0]}
+    assert result_plots.curve([*one, *two]) == {1: [25.0, 75.0], 2: [50.0], 3: [50.0]}
 
 
 def test_the_curve_of_a_cell_made_again_replaces_all_of_its_epochs():
@@ -223,6 +223,18 @@ def test_from_cells_to_files_and_the_same_again_from_the_csv_alone(tmp_path):
     assert [dict(row) for row in csv.DictReader(files["accuracy.csv"].decode().splitlines())] == read_rows(
         out / "accuracy.csv"
     )
+
+
+def test_no_line_runs_over_a_noise_level_that_was_not_run(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(result_plots, "_save", lambda figure, path: figures.append(figure) or path)
+    cells = [cell(noise=noise) for noise in LEVELS]
+    cells += [cell(method="co_seg", noise=noise) for noise in LEVELS if noise != "alpha30_beta5"]
+    result_plots.plot_noise_levels([row for one in cells for row in rows_of(one)], tmp_path)
+    for ax in figures[0].axes:
+        ends = [np.asarray(bars.lines[0].get_ydata(), dtype=float) for bars in ax.containers]
+        assert np.array_equal(ends, [[65, 65, 65], [65, np.nan, 65]], equal_nan=True)  # a NaN breaks the line
+    plt.close(figures[0])
 
 
 def test_folders_without_cells_and_foreign_files_are_refused(tmp_path, capsys):
