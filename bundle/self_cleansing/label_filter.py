@@ -92,7 +92,7 @@ class PublishedFilter:
 
 
 OPTIONS: dict[str, Rule] = {  # of `displacement_filter`
-    **dict.fromkeys(("num_components", "min_samples"), whole(1)),
+    **dict.fromkeys(("num_components", "num_starts", "min_samples"), whole(1)),
     "seen_area_px": whole(0),
     **dict.fromkeys(("min_posterior", "min_seen_fraction", "no_gap_ratio"), number(0, 1)),
     **dict.fromkeys(("clip_px", "resolution_px"), number(1e-3)),

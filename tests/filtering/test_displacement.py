@@ -175,7 +175,8 @@ def test_samples_without_a_class_to_compare_can_be_believed(discs):
 def test_clean_labels_split_between_two_components_stay_together():
     """Clean labels alone: three components must share them, and believing one of the three would lose the rest."""
     discs = make_discs(counts=(150, 0, 0, 0))
-    never = {"same_group_px": 0.0, "no_gap_ratio": 1.1}  # the nearest component is always in
+    # The nearest component is always in; a fine resolution leaves it samples of its own.
+    never = {"same_group_px": 0.0, "no_gap_ratio": 1.1, "resolution_px": 0.1}
     by_distance, by_gap, single = (
         displacement_filter(*discs.areas, **never | options)
         for options in ({"same_group_px": 1.0}, {"no_gap_ratio": 0.9}, {})

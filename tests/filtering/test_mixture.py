@@ -53,6 +53,15 @@ def test_order_of_samples_does_not_matter_and_global_seed_neither(two_groups):
     np.testing.assert_array_equal(shuffled.means, fitted.means)
 
 
+def test_of_many_starts_the_likeliest_counts_and_seeds_agree():
+    rng = np.random.default_rng(0)
+    groups = ((0, 0), 0.3, 60), ((1, 0.5), 0.5, 40), ((3, 3), 1, 30), ((3, -3), 1, 30), ((0, 2), 0.3, 20)
+    rows = np.concatenate([rng.normal(mean, sd, (count, 2)) for mean, sd, count in groups])
+    one, ten = ([fit_mixture(rows, 4, seed=seed, num_starts=n).bic for seed in range(6)] for n in (1, 10))
+    assert np.ptp(one) > 1  # four components for five groups: the start decides
+    np.testing.assert_allclose(ten, min(one), rtol=1e-3)
+
+
 def test_equal_samples_have_equal_posteriors():
     fitted = fit_mixture(np.repeat([0.0, 0.4, 0.5, 1.0], 5), 2)
     np.testing.assert_array_equal(fitted.posteriors.reshape(4, 5, 2).std(axis=1), 0)

@@ -34,7 +34,13 @@ class Mixture:
 
 
 def fit_mixture(
-    features: ArrayLike, num_components: int, *, seed: int = 0, regularisation: float = 1e-6, max_iterations: int = 300
+    features: ArrayLike,
+    num_components: int,
+    *,
+    seed: int = 0,
+    num_starts: int = 1,
+    regularisation: float = 1e-6,
+    max_iterations: int = 300,
 ) -> Mixture:
     """Fit a mixture of full-covariance Gaussians by expectation maximisation, started from k-means.
 
@@ -45,6 +51,8 @@ def fit_mixture(
         features: float (n, d), or (n,) for d = 1; finite.
         num_components: C >= 1.
         seed: of k-means; the same seed and samples give the same mixture.
+        num_starts: >= 1; of so many fits the likeliest is returned. EM stops at the nearest optimum, and where groups
+            overlap, which one that is hangs on the seed.
         regularisation: added to the diagonal of each covariance (in squared units of the features), > 0. It is what
             keeps a component that collapses on repeated values at a finite density.
         max_iterations: of EM.
@@ -70,7 +78,12 @@ def fit_mixture(
         )
     order = np.lexsort(rows.T[::-1])
     model = GaussianMixture(
-        num_components, covariance_type="full", reg_covar=regularisation, max_iter=max_iterations, random_state=seed
+        num_components,
+        covariance_type="full",
+        reg_covar=regularisation,
+        max_iter=max_iterations,
+        n_init=num_starts,
+        random_state=seed,
     )
     with warnings.catch_warnings():  # not converged is reported in the result instead
         warnings.simplefilter("ignore", ConvergenceWarning)
