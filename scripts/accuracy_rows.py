@@ -22,7 +22,11 @@ COLUMNS = (
     *("seconds", "cpu_seconds", "peak_memory_mb", "device", "threads", "commit", "version"),
 )
 SORTED_BY = ("dataset", "preset", "protocol", "alpha", "beta", *CELL[2:], "model", "structure")
-CURVE_COLUMNS = ("dataset", "preset", "noise", "method", "oracle_noise", "noise_seed", "training_seed", "epoch", "dice")
+FILTER = ("filter_precision", "filter_recall", "filter_recall_marked")
+CURVE_COLUMNS = (
+    *("dataset", "preset", "noise", "method", "oracle_noise", "noise_seed", "training_seed", "epoch", "dice"),
+    *FILTER,
+)
 CURVES_SORTED_BY = (*CELL, "epoch")
 VOLUME_COLUMNS = (*CELL, "protocol", "case", "structure", "patient", *MODELS)
 
@@ -62,11 +66,20 @@ def rows_of(cell: Mapping[str, Any]) -> list[Row]:
 
 
 def curve_of(cell: Mapping[str, Any]) -> list[Row]:
-    """The validation Dice (on clean labels, in percent) of one cell.json, a row per validated epoch."""
-    values = {**cell, "oracle_noise": "yes" if cell["oracle_noise"] else "no"}
-    curves = zip(cell["curves"]["epoch"], cell["curves"]["val_mean_dice"], strict=True)
-    points = [{"epoch": int(epoch), "dice": round(100 * dice, 2)} for epoch, dice in curves if dice is not None]
-    return [{name: str({**values, **point}[name]) for name in CURVE_COLUMNS} for point in points]
+    """The validation Dice (on clean labels) of one cell.json, a row per validated epoch, in percent.
+
+    Beside it, what the noise manifest says of the verdicts of that epoch; "" where there were none.
+    """
+    same = {**cell, "oracle_noise": "yes" if cell["oracle_noise"] else "no"}
+    curves = cell["curves"]
+    rows = []
+    for place, (epoch, dice) in enumerate(zip(curves["epoch"], curves["val_mean_dice"], strict=True)):
+        if dice is not None:
+            verdicts = {name: curves[name][place] if name in curves else None for name in FILTER}
+            percent = {name: "" if share is None else round(100 * share, 2) for name, share in verdicts.items()}
+            values = {**same, "epoch": int(epoch), "dice": round(100 * dice, 2), **percent}
+            rows.append({name: str(values[name]) for name in CURVE_COLUMNS})
+    return rows
 
 
 def volumes_of(cell: Mapping[str, Any]) -> list[Row]:

@@ -35,18 +35,18 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
+from accuracy_rows import FILTER  # noqa: E402
 from child_process import Child  # noqa: E402
 from git_commit import git_commit  # noqa: E402
 from grid_cells import Cell, noise_level, read_grid, recipe_of  # noqa: E402
 from job_queue import Failed, Job, side_by_side  # noqa: E402
 
-from bundle.self_cleansing import __version__  # noqa: E402  (light: a supervisor should not load torch)
-from bundle.self_cleansing.folder_lock import lock_folder  # noqa: E402
+from bundle.self_cleansing.folder_lock import lock_folder  # noqa: E402  (light: a supervisor should not load torch)
 from bundle.self_cleansing.leftovers import remove_leftovers  # noqa: E402
 
 SAVE_EVERY_S = 5.0
 NEW_STEP = {"seconds": 0.0, "cpu_seconds": 0.0, "peak_memory_mb": 0.0, "finished": False}
-CURVES = ("epoch", "val_mean_dice", "val_dice_given_labels")
+CURVES = ("epoch", "val_mean_dice", "val_dice_given_labels", *FILTER)
 
 
 class NoisyData(Job):
@@ -164,7 +164,7 @@ class Run(Job):
             "device": record["device"],
             "threads": steps["training"]["threads"],  # an evaluation that was made up for may have had others
             "commit": ", ".join(self.state["commits"]),
-            "version": __version__,
+            "version": record["versions"]["self-cleansing-bundle"],  # that trained, maybe not this one
             "versions": record["versions"],
             "curves": {name: [float(row[name]) if row.get(name) else None for row in history] for name in CURVES},
             "evaluation": read_json(self.run / "evaluation.json"),

@@ -31,6 +31,12 @@ def test_every_option_has_a_rule_and_its_default_obeys_it():
     DisplacementFilter({name: defaults[name] for name in OPTIONS})
 
 
+def test_a_run_records_the_options_in_force_and_not_only_those_given():
+    """Its settings are what a resume compares: a default that changed must show."""
+    text = repr(DisplacementFilter({"clip_px": 5.0}))
+    assert "'clip_px': 5.0" in text and "'resolution_px': 0.25" in text and "'num_starts': 10" in text
+
+
 @pytest.mark.parametrize(
     ("option", "words"),
     [

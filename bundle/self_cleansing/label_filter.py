@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -102,6 +103,7 @@ OPTIONS: dict[str, Rule] = {  # of `displacement_filter`
         ("noisy_class_rejects_image", "uncompared_is_clean"), Rule(lambda value: type(value) is bool, "true or false")
     ),
 }
+DEFAULTS = {name: inspect.signature(displacement_filter).parameters[name].default for name in OPTIONS}
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ class DisplacementFilter:
     """The practical filter: a mixture on boundary displacements; a noisy label is left out, not replaced.
 
     Args:
-        options: further arguments of `filtering.displacement_filter`.
+        options: further arguments of `filtering.displacement_filter`. Those not given are filled in, so that a run
+            records the values it used and is not resumed with others when a default changes.
         unit: 'image' or 'class'.
         seed: of the mixture.
         ask_other_classes: with unit 'image', believe labels at odds with the network where another class of the
@@ -128,14 +131,17 @@ class DisplacementFilter:
                 f"options of the label filter are {', '.join(OPTIONS)}; got {', '.join(map(repr, unknown))}"
             )
         check_rules(self.options, OPTIONS, prefix="label_filter options: ")
+        object.__setattr__(self, "options", DEFAULTS | dict(self.options))
         displacement_filter(*np.zeros((4, 0, 1), dtype=np.int64), unit=self.unit)  # refuses a unit that there is not
 
     def __call__(self, found: Sweep, bank: LabelBank) -> Filtered:
         label_area, pred_area, *others = (area.numpy() for area in found.manual_areas)
         manual = displacement_filter(label_area, pred_area, *others, unit=self.unit, seed=self.seed, **self.options)
         if self.unit == "image" and self.ask_other_classes:
-            seen = {name: value for name, value in self.options.items() if name == "seen_area_px"}
-            manual = believe_with_other_classes(manual, label_area, pred_area, found.case_index.numpy(), **seen)
+            seen_area_px = self.options["seen_area_px"]
+            manual = believe_with_other_classes(
+                manual, label_area, pred_area, found.case_index.numpy(), seen_area_px=seen_area_px
+            )
         provenance = cascade(manual.clean, both_noisy=Provenance.REJECTED)
         declined = any(fit.mixture is None for fit in manual.fits)
         return Filtered(manual, None, provenance, declined, doubts(manual))

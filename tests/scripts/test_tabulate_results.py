@@ -198,6 +198,16 @@ def test_a_curve_holds_the_seeds_that_reached_an_epoch():
     assert result_plots.curve([*one, *two]) == {1: [25.0, 75.0], 2: [50.0], 3: [50.0]}
 
 
+def test_a_curve_tells_what_the_filter_did_in_the_epochs_with_verdicts():
+    verdicts = {"filter_precision": [None, 0.987], "filter_recall": [None, 0.5], "filter_recall_marked": [None, 0.75]}
+    rows = curve_of(cell(curves={"epoch": [1.0, 2.0], "val_mean_dice": [0.25, 0.5]} | verdicts))
+    columns = ("epoch", "dice", "filter_precision", "filter_recall", "filter_recall_marked")
+    assert [[row[name] for name in columns] for row in rows] == [
+        ["1", "25.0", "", "", ""],
+        ["2", "50.0", "98.7", "50.0", "75.0"],
+    ]
+
+
 def test_the_curve_of_a_cell_made_again_replaces_all_of_its_epochs():
     epochs = [float(number) for number in range(1, 12)]
     long = curve_of(cell(curves={"epoch": epochs, "val_mean_dice": [0.1] * 11}))
