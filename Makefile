@@ -37,7 +37,7 @@ coverage: $(INSTALLED)
 mutants: $(INSTALLED)
 	$(BIN)/python scripts/mutate.py $(MUTANTS)
 
-# Draw 100,000 cases for the properties of tests/fuzz (hours); stopped, it goes on where it was.
+# Draw 100,000 cases for the properties of tests/fuzz (20 minutes); stopped, it goes on where it was.
 fuzz: $(INSTALLED)
 	$(BIN)/python scripts/run_fuzz.py --cases 100000 --seed 0
 
