@@ -95,9 +95,9 @@ def displacement_filter(
         unit: 'image' or 'class', see `decide`.
         num_components: of the mixture; 4 leaves one each for too small, right, too large and stray. With 3, on real
             hearts after a short warm-up, right and slightly too large labels shared one (precision 0.81, with 4 0.97).
-        clip_px: bound on both features, so that a few wild samples do not take a component for themselves.
         num_starts: of the mixture; the likeliest fit counts. With one, recall for one network was 0.85 or 0.97 by
             the seed.
+        clip_px: bound on both features, so that a few wild samples do not take a component for themselves.
         resolution_px: standard deviation added to every component. Where label and prediction are nested, |s| = a
             exactly: components of too large and too small labels collapse onto these two lines, and their density
             there outbids the clean component for every clean label that happens to be nested, the perfect one at
