@@ -325,7 +325,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="data_set", required=True)
     for name, function in DATA_SETS.items():
-        command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
+        said = str(function.__doc__).replace("%", "%%")  # argparse fills in what follows a percent sign
+        command = commands.add_parser(name, help=said, description=function.__doc__)
         command.add_argument("--source", type=Path, required=True, help="the data set as downloaded")
         command.add_argument("--output_dir", type=Path, required=True, help="folder to make; not there, or empty")
         command.add_argument("--seed", type=int, default=0, help="of all that is drawn at random (default 0)")

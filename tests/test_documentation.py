@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -93,3 +95,16 @@ def test_printed_calls_of_scripts_name_options_they_have():
         known |= OF_AUDITS if "finished_audit" in source else set()
         known |= OF_TRAININGS if script.endswith("export_bundle.py") else set()
         assert options(rest) <= known, f"{page}: {script} {rest}"
+
+
+SCRIPTS = [path for path in sorted(ROOT.glob("scripts/**/*.py")) if "__main__" in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_a_script_tells_its_options(script, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(script.parent)
+    monkeypatch.setattr(sys, "argv", [str(script), "--help"])
+    with pytest.raises(SystemExit) as exit_:
+        runpy.run_path(str(script), run_name="__main__")
+    assert exit_.value.code in (None, 0)
+    assert f"usage: {script.name}" in capsys.readouterr().out
