@@ -38,9 +38,9 @@ from bundle.self_cleansing.data.json_file import read_json, write_json  # noqa: 
 OUTPUT = ROOT / "docs" / "results" / "performance.json"
 
 
-def device_name() -> str:
-    """The GPU, or the processor with its instruction set and the threads PyTorch uses."""
-    if torch.cuda.is_available():
+def device_name(part: str) -> str:
+    """What a part runs on: the GPU, or the processor with its instruction set and the threads PyTorch uses."""
+    if torch.cuda.is_available() and part not in ON_PROCESSOR:
         return torch.cuda.get_device_name(0)
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
@@ -107,6 +107,7 @@ def inference(args: argparse.Namespace) -> dict[str, Any]:
 PARTS = {
     part.__name__: part for part in (counted, training, cleansing, sweep, cleanser, size, large, processes, inference)
 }
+ON_PROCESSOR = {"sweep", "cleanser", "size", "large", "processes"}  # with or without a GPU
 
 
 def table(found: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -132,8 +133,8 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="of training: measure with torch.compile, too")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     args = parser.parse_args()
-    name = device_name()
     for part in PARTS if args.part == "all" else [args.part]:
+        name = device_name(part)
         found = json.loads(json.dumps(PARTS[part](args)))
         print(f"\n{part} on {name}\n\n| figure | value |\n|---|---|\n" + "\n".join(table(found)), flush=True)
         everything = read_json(args.output) if args.output.is_file() else {}

@@ -263,6 +263,7 @@ def floor(size: int = 128, repeats: int = 5) -> dict[str, Any]:
         network(image).sum().backward()
     for hook in hooks:
         hook.remove()
+    torch.backends.cuda.matmul.allow_tf32 = True  # as a GPU's convolutions do unless told otherwise
     matrix = torch.rand(4096, 4096, device=device)
     product: list[float] = []
     step: list[float] = []

@@ -11,7 +11,19 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: more threads only wait for each other
 
 import pytest  # noqa: E402
+import torch  # noqa: E402
 from running import ROOT, TINY, run_bundle  # noqa: E402
+
+
+def pytest_configure(config):
+    """One suite for every machine: where there is a GPU, only its own tests see it, or all trainings would be on it."""
+    if config.option.markexpr != "cuda":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("needs a GPU; on a machine with one, run pytest -m cuda")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -98,7 +98,15 @@ def test_out_of_memory_is_explained_whoever_asked_for_the_memory(shown):
     asked = in_the_package(f"raise RuntimeError({said!r})")
     assert user_error(asked) is asked
     for error in (asked, RuntimeError(said), MemoryError()):
-        assert shown(error).startswith("error: there is not enough memory; lower batch_size")
+        said = shown(error)
+        assert said.startswith("error: there is not enough memory; lower batch_size") and "--cache_dir" in said
+
+
+def test_a_gpu_out_of_memory_is_not_told_to_use_the_disk(shown):
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    said = shown(error)
+    assert said.startswith("error: there is not enough memory on the GPU; lower batch_size")
+    assert "in main memory with --train#dataset#device cpu --validate#dataset#device cpu" in said
 
 
 WITHOUT = """

@@ -137,7 +137,7 @@ def test_same_samples_with_other_labels_are_not_loaded():
         LabelBank(other).load_state_dict(state)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.cuda
 def test_on_cuda_as_on_the_cpu():
     dataset = random_bank((3, 2))
     banks = [LabelBank(dataset), LabelBank(dataset).to("cuda")]

@@ -165,7 +165,7 @@ def test_results_are_on_the_cpu_with_the_stated_types(setting):
     assert found.packed_prediction.shape == found.packed_candidate.shape == (7, 2, 16, 2)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.cuda
 def test_cuda_equals_cpu(setting):
     network, dataset, bank = setting
     expected = sweep(network, dataset, bank, Cleanser(**GRID))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import shutil
 import signal
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import bundle_command, run_bundle
+from monai.bundle import ConfigParser
+from running import ROOT, bundle_command, run_bundle
 
 from bundle.self_cleansing.folder_lock import LOCK, lock_folder
 
@@ -32,7 +34,7 @@ def equal(one, other) -> bool:
 
 
 def checkpoint(run: Path) -> dict:
-    return torch.load(run / "models" / "checkpoint.pt", weights_only=True)
+    return torch.load(run / "models" / "checkpoint.pt", map_location="cpu", weights_only=True)
 
 
 def rows(run: Path) -> list[dict[str, str]]:
@@ -71,6 +73,45 @@ def test_a_killed_run_resumes_to_the_same_bits(method, killed_in, trained, noisy
         one, other = (torch.load(folder / "models" / name, weights_only=True) for folder in (unbroken, run))
         assert equal(one, other), name
     assert (unbroken / "history.csv").read_text() == (run / "history.csv").read_text()
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("first", "then"), [("cuda:0", "cuda:0"), ("cuda:0", "cpu"), ("cpu", "cuda:0")])
+def test_a_killed_run_goes_on_on_another_device(method, first, then, noisy_phantom, tmp_path):
+    run = tmp_path / "run"
+    settings = {"dataset_dir": noisy_phantom, "output_dir": run}
+    process = subprocess.Popen(
+        bundle_command("training", [f"methods/{method}"], **settings, device=first),
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not (run / "models" / "checkpoint.pt").is_file() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    before = checkpoint(run)["history"]["rows"]
+    assert 0 < len(before) < 4
+    resumed = run_bundle("training", [f"methods/{method}"], tmp_path, resume="true", **settings, device=then)
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    assert checkpoint(run)["history"]["rows"][: len(before)] == before
+    assert [row["epoch"] for row in rows(run)] == ["1", "2", "3", "4"]
+    assert all(math.isfinite(float(row["train_loss"])) for row in rows(run))
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("auto", torch.float16), ("bfloat16", torch.bfloat16), ("float32", None)]
+)
+def test_the_precision_asked_for_is_that_of_the_gpu(precision, dtype):
+    """What the config gives MONAI's trainer and evaluator; no GPU is needed to ask for one."""
+    parser = ConfigParser()
+    parser.read_config(str(ROOT / "configs" / "train.yaml"))
+    parser.update({"device": "cuda:0", "precision": precision})
+    for engine in ("train#trainer", "validate#evaluator"):
+        assert parser.get_parsed_content(f"{engine}#amp") is (dtype is not None)
+        if dtype is not None:  # MONAI's default is float16
+            assert parser.get_parsed_content(f"{engine}#amp_kwargs").get("dtype", torch.float16) == dtype
 
 
 @pytest.mark.slow

@@ -103,11 +103,7 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
     elif (cause := user_error(error)) is not None and not _says_no_memory(cause):
         print(f"error: {cause}\n{hint}", file=sys.stderr)
     elif out_of_memory(error):
-        print(
-            "error: there is not enough memory; lower batch_size, let less run beside it, or keep slices on disk with "
-            f"--cache_dir\n{hint}",
-            file=sys.stderr,
-        )
+        print(f"error: {_no_memory_sentence(error)}\n{hint}", file=sys.stderr)
     elif (package := missing_package(error)) is not None:
         print(
             f"error: this needs the Python package {package}, which is not installed; pip install {package}\n{hint}",
@@ -117,3 +113,10 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
         print("stopped: another process of this training has ended; its own message says why", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
+
+
+def _no_memory_sentence(error: BaseException) -> str:
+    where, slices = "", "on disk with --cache_dir"
+    if any("CUDA out of memory" in str(one) for one in causes(error)):
+        where, slices = " on the GPU", "in main memory with --train#dataset#device cpu --validate#dataset#device cpu"
+    return f"there is not enough memory{where}; lower batch_size, let less run beside it, or keep slices {slices}"

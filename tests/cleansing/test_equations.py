@@ -219,7 +219,7 @@ def test_bad_input_is_named(shape, options, match):
         cleanse(torch.zeros(1, 3, 8, 8), torch.ones(shape, dtype=torch.bool), **options)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.cuda
 def test_cuda_agrees_with_the_cpu(inputs):
     features, region = inputs
     grid = grid_features(features, region, GRID)

@@ -128,7 +128,7 @@ def test_holes_are_measured_against_the_foreground():
     assert not fill_small_holes(ring, 4 / 45).all()  # exactly: it stays
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.cuda
 def test_cuda_masks_come_back_to_their_device():
     mask = torch.rand(2, 16, 16) > 0.4
     result = postprocess(mask.cuda())

@@ -50,7 +50,7 @@ def test_bad_masks_are_named():
         compare_areas(mask > 0, mask[0, 0] > 0)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.cuda
 def test_cuda_counts_like_the_cpu():
     label, pred = torch.rand(2, 4, 3, 16, 16) > 0.5
     for cpu, gpu in zip(compare_areas(label, pred), compare_areas(label.cuda(), pred.cuda()), strict=True):

@@ -312,7 +312,7 @@ def test_the_audit_speaks_but_is_not_listened_to(dataset, tmp_path, caplog):
         assert torch.equal(value, getattr(banks[1], name)), name
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.cuda
 @pytest.mark.parametrize("bank_device", ["cpu", "cuda"])
 @pytest.mark.parametrize("label_filter", [PublishedFilter("all"), DisplacementFilter({"min_samples": 10})])
 def test_cuda_equals_cpu(label_filter, bank_device, dataset, tmp_path):

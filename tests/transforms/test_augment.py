@@ -168,7 +168,7 @@ def test_deterministic_and_one_draw_per_sample():
         assert torch.equal((image, masks)[k], before[k])  # inputs are not changed
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.cuda
 def test_same_draws_on_cuda():
     everything = Augmentation(True, 15, 0.1, 0.05, 0.2, 0.1, 0.03)
     image, masks = batch()

@@ -84,6 +84,7 @@ class FoldTraining:
                 parser.get_parsed_content(f"{stage}#{number}")
         del parser
         gc.collect()  # the training's own slices, before the next fold's take the room
+        torch.cuda.empty_cache()  # what PyTorch keeps for itself counts as taken; without CUDA this does nothing
         parser = self.parser(overrides)
         network = parser.get_parsed_content("network_on_device")
         network.load_state_dict(load_checkpoint_file(folder / LAST_MODEL))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,6 +11,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ..distributed import share_buffers
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class RisingDecay:
@@ -23,13 +24,13 @@ class RisingDecay:
         self.decay = decay
 
     @torch.no_grad()
-    def __call__(self, averaged: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
-        decay = min(self.decay, (1 + int(updates)) / (10 + int(updates)))
-        for mean, value in zip(averaged, current, strict=True):
-            if torch.is_floating_point(mean):
-                mean.lerp_(value, 1 - decay)
-            else:  # batch norm counts its batches
-                mean.copy_(value)
+    def __call__(self, averaged: Tensors, current: Tensors, updates: Tensor | int) -> None:
+        done = int(updates)
+        decay = min(self.decay, (1 + done) / (10 + done))
+        if torch.is_floating_point(averaged[0]):
+            torch._foreach_lerp_(averaged, current, 1 - decay)
+        else:  # batch norm counts its batches
+            torch._foreach_copy_(averaged, current)
 
 
 def averaged_network(network: nn.Module, decay: float) -> AveragedModel:

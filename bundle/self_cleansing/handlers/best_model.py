@@ -69,7 +69,8 @@ class BestModel:
         if not is_first():
             return
         network: Any = getattr(self.network, "module", self.network)
-        save_checkpoint_file(network.state_dict(), self.folder / name)
+        weights = {name: value.cpu() for name, value in network.state_dict().items()}  # any machine can read them
+        save_checkpoint_file(weights, self.folder / name)
 
     def forget(self) -> None:
         """Begin the search anew: the next validated epoch is the best one."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
+from torch import Tensor
 
 from ..data.whole_file import write_text
 from ..distributed import gather, is_first
@@ -30,7 +31,7 @@ class History:
         self.path = Path(path)
         self.tensorboard = tensorboard
         self.rows: list[dict[str, float]] = []
-        self._losses: list[float] = []
+        self._losses: list[Tensor] = []
         self._current: dict[str, float] = {}
         self._writer: Any = None
 
@@ -44,7 +45,7 @@ class History:
         self._losses, self._current = [], {}
 
     def add_loss(self, engine: Any) -> None:
-        self._losses.append(engine.state.output["loss"].detach().item())
+        self._losses.append(engine.state.output["loss"].detach())  # read at the end of the epoch: a GPU need not wait
 
     def log(self, **values: float) -> None:
         """Add numbers to the row of the current epoch."""
@@ -52,7 +53,7 @@ class History:
 
     def __call__(self, engine: Any) -> None:
         epoch = engine.state.epoch
-        losses = gather(self._losses)
+        losses = gather([loss.item() for loss in self._losses])
         row = {"epoch": epoch, "train_loss": sum(losses) / max(len(losses), 1), **self._current}
         self.rows.append(row)
         if not is_first():

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
+import time
 from typing import Any
 
 from ignite.engine import Engine, Events
@@ -32,6 +34,7 @@ class TrainingProgress:
         self.history = history
         self.metric = metric
         self.bar: Any = None
+        self._told = -math.inf
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.start)
@@ -51,14 +54,13 @@ class TrainingProgress:
         )
 
     def __call__(self, engine: Any) -> None:
-        last = self.history.rows[-1].get(self.metric) if self.history.rows else None
-        self.bar.set_postfix(
-            {
-                "loss": f"{engine.state.output['loss'].detach().item():.3f}",
-                "val Dice": "-" if last is None else f"{last:.3f}",
-            },
-            refresh=False,
-        )
+        if not self.bar.disable and time.monotonic() - self._told >= self.bar.mininterval:
+            self._told = time.monotonic()
+            last = self.history.rows[-1].get(self.metric) if self.history.rows else None
+            loss = engine.state.output["loss"].detach().item()  # a GPU is waited for once a second, not at every step
+            self.bar.set_postfix(
+                {"loss": f"{loss:.3f}", "val Dice": "-" if last is None else f"{last:.3f}"}, refresh=False
+            )
         self.bar.update(engine.state.iteration / engine.state.epoch_length - self.bar.n)
 
     def close(self, engine: Engine) -> None:

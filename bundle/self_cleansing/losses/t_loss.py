@@ -49,12 +49,16 @@ class TLoss(nn.Module):
 
     `log_nu`, the authors' start 1, must be among the optimiser's parameters (configs/methods/t_loss.yaml) and in the
     checkpoint. A small nu makes the loss logarithmic in the error: a label far from the prediction pulls little.
-    As a scalar the parameter may stay on the CPU. DDP does not know it, therefore its gradient is averaged here.
+    DDP does not know it, therefore its gradient is averaged here.
+
+    Args:
+        device: of the network. On another one the loss is the same, but on CUDA MONAI's loss scaling would unscale the
+            gradient of a parameter on the CPU by a number that is still being copied there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device | str = "cpu") -> None:
         super().__init__()
-        self.log_nu = nn.Parameter(torch.tensor(1.0))
+        self.log_nu = nn.Parameter(torch.tensor(1.0, device=device))
         self.log_nu.register_hook(mean_over_processes)
 
     def forward(self, logits: Tensor, label: Tensor, weight: Tensor, epoch: int = 0) -> Tensor:

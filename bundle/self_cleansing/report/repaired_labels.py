@@ -174,15 +174,14 @@ def provenance_table(label_bank: LabelBank, class_names: Sequence[str]) -> str:
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow(PROVENANCE_COLUMNS)
+    columns = [getattr(label_bank, key).tolist() for key in ("provenance", *PROVENANCE_COLUMNS[-5:])]
     for row, sample in enumerate(label_bank.sample_ids):
         case, _, number = sample.rpartition("/")
         for k, name in enumerate(class_names):
-            at = row, k
-            numbers = (getattr(label_bank, key)[at].item() for key in PROVENANCE_COLUMNS[-3:])
+            provenance, takes_part, changed_epoch, *numbers = (column[row][k] for column in columns)
             table.writerow(
                 (
-                    *(sample, case, number, name, VERDICTS[Provenance(int(label_bank.provenance[at]))]),
-                    *(int(label_bank.takes_part[at]), int(label_bank.changed_epoch[at])),
+                    *(sample, case, number, name, VERDICTS[Provenance(provenance)], int(takes_part), changed_epoch),
                     *(f"{value:.6g}" for value in numbers),
                 )
             )
