@@ -179,7 +179,7 @@ def test_clean_labels_split_between_two_components_stay_together():
     never = {"same_group_px": 0.0, "no_gap_ratio": 1.1, "resolution_px": 0.1}
     by_distance, by_gap, single = (
         displacement_filter(*discs.areas, **never | options)
-        for options in ({"same_group_px": 1.0}, {"no_gap_ratio": 0.9}, {})
+        for options in ({"same_group_px": 1.0}, {"no_gap_ratio": 0.9, "max_one_sided": 1.0}, {})
     )
     assert min(by_distance.clean.mean(), by_gap.clean.mean()) > 0.95 > 0.8 > single.clean.mean() > 0.1
 
@@ -222,6 +222,19 @@ def measured(*groups: tuple[int, float, float]) -> list[np.ndarray]:
 def test_labels_one_pixel_off_in_a_group_of_their_own_are_not_clean():
     clean = displacement_filter(*measured((60, 0.3, 0.0), (40, 1.1, 1.0))).clean[:, 0]  # 1.55 px in the distance
     assert clean[:60].mean() > 0.95 and not clean[60:].any()
+
+
+def test_one_sided_labels_without_a_gap_to_the_right_ones_are_not_clean_and_two_sided_ones_are():
+    right = [(60, 0.3, 0.0), (60, 0.4, 0.05), (60, 0.5, -0.05), (60, 0.6, 0.1), (30, 0.7, 0.15)]
+    grown = [(12, a, 0.95 * a) for a in np.linspace(0.4, 1.6, 12)]  # by radii drawn evenly
+    coarse = [(8, a, 0.5 * a) for a in np.linspace(0.6, 1.6, 8)]  # the boundary errs on both sides
+    areas = measured(*right, *grown)
+    found, joined = (displacement_filter(*areas, num_components=2, max_one_sided=most) for most in (0.8, 1.0))
+    assert found.clean[:270].all() and joined.clean.all()
+    assert found.clean[270 : 270 + 3 * 12].all() and not found.clean[270 + 6 * 12 :].any()  # from 0.95 px on
+    areas = measured(*right, *coarse)
+    joined, strict = (displacement_filter(*areas, max_one_sided=most) for most in (0.8, 0.3))
+    assert joined.clean.all() and strict.clean[:270].all() and not strict.clean[270 + 5 * 8 :].any()
 
 
 def test_the_nearest_group_has_the_least_signed_and_half_the_absolute_displacement():
