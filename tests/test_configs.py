@@ -52,6 +52,16 @@ def test_methods_differ_in_nothing_but_the_method(path):
     assert not {key.split("::")[0] for key in load(path)} & common
 
 
+@pytest.mark.parametrize(("method", "filters"), [("baseline", False), ("self_cleansing_practical", True)])
+def test_a_run_is_bound_to_its_filter_only_if_it_has_one(method, filters):
+    """So that the baseline of an earlier version can be resumed after the filter has changed."""
+    parser = ConfigParser(BASE | load(CONFIGS / "methods" / f"{method}.yaml"))
+    handlers = enumerate(BASE["train"]["handlers"])
+    number = next(n for n, handler in handlers if handler["_target_"].endswith("TrainingCheckpoint"))
+    for key in ("label_filter", "cleanser"):
+        assert (parser.get_parsed_content(f"train#handlers#{number}#settings#{key}") is not None) == filters
+
+
 @pytest.mark.parametrize("name", SPELLED_OUT)
 def test_overlays_that_spell_out_the_default_equal_it(name):
     overlay = load(CONFIGS / f"{name}.yaml")
