@@ -229,11 +229,11 @@ def test_one_sided_labels_without_a_gap_to_the_right_ones_are_not_clean_and_two_
     grown = [(12, a, 0.95 * a) for a in np.linspace(0.4, 1.6, 12)]  # by radii drawn evenly
     coarse = [(8, a, 0.5 * a) for a in np.linspace(0.6, 1.6, 8)]  # the boundary errs on both sides
     areas = measured(*right, *grown)
-    found, joined = (displacement_filter(*areas, num_components=2, max_one_sided=most) for most in (0.8, 1.0))
+    found, joined = (displacement_filter(*areas, num_components=2, max_one_sided=most) for most in (2 / 3, 1.0))
     assert found.clean[:270].all() and joined.clean.all()
     assert found.clean[270 : 270 + 3 * 12].all() and not found.clean[270 + 6 * 12 :].any()  # from 0.95 px on
     areas = measured(*right, *coarse)
-    joined, strict = (displacement_filter(*areas, max_one_sided=most) for most in (0.8, 0.3))
+    joined, strict = (displacement_filter(*areas, max_one_sided=most) for most in (2 / 3, 0.3))
     assert joined.clean.all() and strict.clean[:270].all() and not strict.clean[270 + 5 * 8 :].any()
 
 

@@ -63,7 +63,7 @@ def displacement_filter(
     uncompared_is_clean: bool = False,
     same_group_px: float = 1.0,
     no_gap_ratio: float = 0.9,
-    max_one_sided: float = 0.8,
+    max_one_sided: float = 2 / 3,
     min_samples: int = 24,
     max_clean_displacement_px: float | None = 2.0,
     seed: int = 0,
@@ -117,9 +117,9 @@ def displacement_filter(
         no_gap_ratio: in [0, 1]; two components are one group if the density between them nowhere falls below this share
             of the lower peak (`valley_ratio`). Labels as published vary without a gap, wrong ones lie apart.
         max_one_sided: in [0, 1]; such a component is one-sided if |signed mean| is more than this share of its absolute
-            mean. Right labels lie partly inside and partly outside of the prediction: 0.5 to 0.7 in the components
-            that clean hearts and livers are split into. Labels grown or shrunk by some radius have up to 1, and no gap
-            to the right ones where small radii are as frequent as large ones. 1: joined as well.
+            mean. Right labels lie partly inside and partly outside of the prediction: 0.5 to 0.6 in the components
+            that clean hearts are split into. Labels grown or shrunk by some radius have 0.7 to 1, and no gap to the
+            right ones where small radii are as frequent as large ones. 1: joined as well.
         min_samples: the default exceeds the 23 free parameters of four components in two dimensions.
         max_clean_displacement_px: in the distance that picks the component. 2 px lies between clean labels under a
             useful network (0.4 to 0.9 where contours are 1 to 2 px off) and labels dilated by 1.8 px (2.7); scale it
