@@ -243,6 +243,16 @@ def test_the_nearest_group_has_the_least_signed_and_half_the_absolute_displaceme
     np.testing.assert_allclose(fit.mixture.means[list(fit.clean_group)], [[0.6, 0.6]], atol=0.05)
 
 
+def test_a_network_that_draws_too_large_is_no_reason_to_believe_labels_that_are():
+    """All labels are displaced by its 1.2 px: the right ones lie off zero, the grown ones near it."""
+    areas = measured((60, 1.3, -1.2), (80, 0.9, 0.7), (30, 1.8, 1.7), (110, 3.3, -3.2))
+    clean = displacement_filter(*areas).clean[:, 0]
+    assert clean[:60].mean() > 0.95 and not clean[60:].any()
+    fit = displacement_filter(*areas).fits[0]
+    at_zero = np.argmin(fit.mixture.means[:, 0] / 2 + np.abs(fit.mixture.means[:, 1]))
+    assert at_zero not in fit.clean_group  # the prediction alone would have misled it
+
+
 def test_components_are_no_narrower_than_the_resolution():
     mixture = displacement_filter(*measured((60, 0.3, 0.0), (40, 1.1, 1.0)), resolution_px=0.5).fits[0].mixture
     assert (np.diagonal(mixture.covariances, axis1=1, axis2=2) >= 0.25).all()

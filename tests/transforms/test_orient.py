@@ -84,6 +84,19 @@ def test_a_picture_passes_unchanged_and_can_be_inverted():
     assert torch.equal(transform.inverse(there)["image"].as_tensor(), picture.as_tensor())
 
 
+def test_the_label_of_a_picture_in_a_channel_per_class_passes_unchanged():
+    """As scripts/make_noisy_labels.py writes it, where labels may overlap: a volume of one slice."""
+    picture, label = volume(np.eye(4), (5, 6)), volume(np.diag([-1.0, -1.0, 1.0, 1.0]), (5, 6, 1))
+    orient = OrientSlicesd(["image", "label"], in_plane="AR")
+    turned = orient({"image": picture, "label": label})
+    back = orient.inverse(turned)
+    for case in (turned, back):
+        assert torch.equal(case["label"].as_tensor(), label.as_tensor())
+        assert torch.equal(case["label"].affine, label.affine)
+    alone = OrientSlicesd("label", in_plane="AR")({"label": label})["label"]
+    assert not torch.equal(alone.affine, label.affine)  # a volume of its own is turned
+
+
 @pytest.mark.parametrize("in_plane", ["L", "LR", "LPS", "XY"])
 def test_directions_that_span_no_plane_are_refused(in_plane):
     with pytest.raises(ValueError, match=f"like 'LP', got '{in_plane}'"):

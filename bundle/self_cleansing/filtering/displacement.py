@@ -3,7 +3,9 @@
 
 The Dice loss falls with size, so an over-sized label looks easier than a correct one, and a filter that trusts the
 lowest loss ends up trusting dilated labels. An average boundary displacement in pixels has a natural zero instead:
-the clean labels are those around it, whatever their loss.
+the clean labels are those around it, whatever their loss. Or nearly around it: where much of the training was wrong
+the network itself draws too large or too small, which moves all labels by the same amount. So zero is put at the
+median of the labels, which stays with the clean ones as long as too large and too small labels balance.
 
 Symbols, per sample and class: A label area, B predicted area, X pixels where they differ, L boundary length of the
 prediction. Absolute displacement a = X / L, signed displacement s = (A - B) / L; |s| <= a.
@@ -77,19 +79,19 @@ def displacement_filter(
         learnt the class, its silence is no evidence, and there is nothing to compare.
       - one empty and the other no larger than `seen_area_px`, or both empty: nothing to compare.
     Where both are non-empty, absolute and signed displacement are computed, averaged over the classes (unit 'image'),
-    clipped to `clip_px`, and a full-covariance mixture is fitted. Its clean component is the one nearest zero: the
-    least |signed mean| + absolute mean / 2. Other components belong to the same group if they lie within
-    `same_group_px`, or within `max_clean_displacement_px` with no gap between and not one-sided: where few labels err
-    in one direction, the mixture spends components on splitting the clean ones. Clean iff the posterior of the group
-    exceeds `min_posterior`.
+    clipped to `clip_px`, and a full-covariance mixture is fitted. Its clean component is the one nearest the median m
+    of the signed displacements: the least |signed mean - m| + absolute mean / 2. Other components belong to the same
+    group if they lie within `same_group_px`, or within `max_clean_displacement_px` with no gap between and not
+    one-sided: where few labels err in one direction, the mixture spends components on splitting the clean ones. Clean
+    iff the posterior of the group exceeds `min_posterior`.
 
     With unit 'image' the classes that could be compared decide for those that could not. A sample of which no class
     could be compared is noisy unless `uncompared_is_clean`: on real hearts two of three such samples were missing
     labels on slices where the network, too, saw nothing, and believing them teaches it to go on.
 
     The samples are not split, and all that no rule rejects are accepted, if fewer than `min_samples` can be compared
-    (or fewer distinct ones than components), or if even the nearest component lies farther than
-    `max_clean_displacement_px` from zero: then it is the network that is off, and warm-up should go on.
+    (or fewer distinct ones than components), or if the absolute mean even of the nearest component is more than
+    `max_clean_displacement_px`: then it is the network that is off, and warm-up should go on.
 
     Args:
         label_area, pred_area, difference_area, boundary_length: int (N, K), as `compare_areas` counts them.
@@ -121,10 +123,9 @@ def displacement_filter(
             that clean hearts are split into. Labels grown or shrunk by some radius have 0.7 to 1, and no gap to the
             right ones where small radii are as frequent as large ones. 1: joined as well.
         min_samples: the default exceeds the 23 free parameters of four components in two dimensions.
-        max_clean_displacement_px: in the distance that picks the component. 2 px lies between clean labels under a
-            useful network (0.4 to 0.9 where contours are 1 to 2 px off) and labels dilated by 1.8 px (2.7); scale it
-            with the image where pixels are much finer than 1.5 mm. None switches the test off, and with it the limit of
-            components that have no gap between them.
+        max_clean_displacement_px: of the nearest component from the prediction, and, in the distance that picks it, of
+            components that have no gap to it. Clean labels lie 0.4 to 1.3 px from a useful network; scale it with the
+            image where pixels are much finer than 1.5 mm. None switches both tests off.
         seed: of the mixture.
 
     Returns:
@@ -150,17 +151,18 @@ def displacement_filter(
             reason = f"only {distinct} different samples for {num_components} components"
             return Judgement.unsplit(values, clean=True, reason=reason)
         mixture = fit_mixture(values, num_components, seed=seed, num_starts=num_starts, regularisation=resolution_px**2)
-        distances = mixture.means[:, 0] / 2 + np.abs(mixture.means[:, 1])
+        absolute_px, signed_px = mixture.means.T
+        distances = absolute_px / 2 + np.abs(signed_px - np.median(values[:, 1]))
         nearest = int(np.argmin(distances))
         limit_px = np.inf if max_clean_displacement_px is None else max_clean_displacement_px
-        if distances[nearest] > limit_px:
+        if absolute_px[nearest] > limit_px:
             reason = (
-                f"the nearest group of labels lies {distances[nearest]:.2f} px off the prediction, more than "
+                f"the nearest group of labels lies {absolute_px[nearest]:.2f} px off the prediction, more than "
                 f"{limit_px:g}"
             )
             return Judgement.unsplit(values, clean=True, reason=reason)
         no_gap = np.array([valley_ratio(mixture, nearest, other) >= no_gap_ratio for other in range(num_components)])
-        two_sided = np.abs(mixture.means[:, 1]) <= max_one_sided * mixture.means[:, 0]
+        two_sided = np.abs(signed_px) <= max_one_sided * absolute_px
         group = (distances <= same_group_px) | (no_gap & two_sided & (distances <= limit_px))
         group[nearest] = True
         posterior = mixture.posteriors[:, group].sum(axis=1).clip(max=1.0)  # a sum of shares may round to above 1

@@ -21,6 +21,7 @@ class OrientSlicesd(MapTransform, InvertibleTransform):
 
     A volume is turned by whole axes, never resampled, so an oblique one stays oblique. 2-D files pass unchanged, also
     2-D NIfTI: a picture says nothing of the patient's axes; a slice with an orientation should be kept as a volume.
+    So does what belongs to a picture: its label in a channel per class is a NIfTI file of one slice.
 
     Args:
         keys: MetaTensor (C, H, W, D), or (C, H, W) for 2-D files, any dtype.
@@ -42,11 +43,11 @@ class OrientSlicesd(MapTransform, InvertibleTransform):
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         case = dict(data)
-        for key in self.key_iterator(case):
-            volume = case[key]
-            if not isinstance(volume, MetaTensor):
-                continue
-            given = "".join(aff2axcodes(volume.affine.numpy())) if volume.ndim == 4 else ""
+        found = ((key, case[key]) for key in self.key_iterator(case))
+        volumes = {key: volume for key, volume in found if isinstance(volume, MetaTensor)}
+        is_picture = any(volume.ndim == 3 for volume in volumes.values())
+        for key, volume in volumes.items():
+            given = "" if is_picture else "".join(aff2axcodes(volume.affine.numpy()))
             turned = _turn(volume, self.axcodes(volume, given)) if given else volume[...]
             self.push_transform(turned, orig_size=tuple(volume.shape[1:]), extra_info={"axcodes": given})
             case[key] = turned
