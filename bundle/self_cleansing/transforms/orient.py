@@ -45,9 +45,9 @@ class OrientSlicesd(MapTransform, InvertibleTransform):
         case = dict(data)
         found = ((key, case[key]) for key in self.key_iterator(case))
         volumes = {key: volume for key, volume in found if isinstance(volume, MetaTensor)}
-        is_picture = any(volume.ndim == 3 for volume in volumes.values())
+        are_volumes = all(volume.ndim == 4 for volume in volumes.values())
         for key, volume in volumes.items():
-            given = "" if is_picture else "".join(aff2axcodes(volume.affine.numpy()))
+            given = "".join(aff2axcodes(volume.affine.numpy())) if are_volumes else ""
             turned = _turn(volume, self.axcodes(volume, given)) if given else volume[...]
             self.push_transform(turned, orig_size=tuple(volume.shape[1:]), extra_info={"axcodes": given})
             case[key] = turned
