@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -46,12 +49,29 @@ def bundle_command(action: str, overlays: list[str], **settings: object) -> list
     return [sys.executable, "-m", "monai.bundle", "run", action, "--config_file", config_files(*overlays), *options]
 
 
+def run_quietly(command: Sequence[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, from `cwd`, in a clean environment with one thread."""
+    return subprocess.run(command, cwd=cwd, env=_clean_environment(), capture_output=True, text=True)
+
+
 def run_bundle(action: str, overlays: list[str], cwd: Path, **settings: object) -> subprocess.CompletedProcess[str]:
     """Run the command to its end, from `cwd`, in a clean environment with one thread."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
-    return subprocess.run(
-        bundle_command(action, overlays, **settings), cwd=cwd, env=environment, capture_output=True, text=True
-    )
+    return run_quietly(bundle_command(action, overlays, **settings), cwd)
+
+
+def kill_once(is_time: Callable[[], bool], command: Sequence[str], cwd: Path, delay_s: float = 0.0) -> None:
+    """Start a command as `run_quietly` does, and kill it `delay_s` after it is time; fails if it ends before that."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, cwd=cwd, env=_clean_environment(), **quiet)
+    while not is_time() and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(delay_s)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, f"ended with {process.returncode} before it could be killed: {command}"
+
+
+def _clean_environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
 
 
 def load_script(name: str) -> ModuleType:

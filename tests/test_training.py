@@ -7,15 +7,13 @@ import csv
 import math
 import os
 import shutil
-import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from running import ROOT, bundle_command, run_bundle
+from running import ROOT, bundle_command, kill_once, run_bundle
 
 from bundle.self_cleansing.folder_lock import LOCK, lock_folder
 
@@ -50,20 +48,9 @@ def test_a_killed_run_resumes_to_the_same_bits(method, killed_in, trained, noisy
     assert not checkpoint(unbroken)["label_bank"]["takes_part"].all() or method != "self_cleansing_practical"
     run = tmp_path / "run"
     settings = {"dataset_dir": noisy_phantom, "output_dir": run}
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        bundle_command("training", [f"methods/{method}"], **settings),
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
     file = run / "models" / "checkpoint.pt"  # the first one comes after the first row
-    while (len(rows(run)) < killed_in - 1 or not file.is_file()) and process.poll() is None:
-        time.sleep(0.02)
-    time.sleep(0.3)  # somewhere in the epoch
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    command = bundle_command("training", [f"methods/{method}"], **settings)
+    kill_once(lambda: len(rows(run)) >= killed_in - 1 and file.is_file(), command, tmp_path, delay_s=0.3)
     assert len(rows(run)) < 4
 
     resumed = run_bundle("training", [f"methods/{method}"], tmp_path, resume="true", **settings)
@@ -81,16 +68,8 @@ def test_a_killed_run_resumes_to_the_same_bits(method, killed_in, trained, noisy
 def test_a_killed_run_goes_on_on_another_device(method, first, then, noisy_phantom, tmp_path):
     run = tmp_path / "run"
     settings = {"dataset_dir": noisy_phantom, "output_dir": run}
-    process = subprocess.Popen(
-        bundle_command("training", [f"methods/{method}"], **settings, device=first),
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while not (run / "models" / "checkpoint.pt").is_file() and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    command = bundle_command("training", [f"methods/{method}"], **settings, device=first)
+    kill_once((run / "models" / "checkpoint.pt").is_file, command, tmp_path)
     before = checkpoint(run)["history"]["rows"]
     assert 0 < len(before) < 4
     resumed = run_bundle("training", [f"methods/{method}"], tmp_path, resume="true", **settings, device=then)

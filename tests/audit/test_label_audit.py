@@ -8,10 +8,8 @@ import csv
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nibabel as nib
@@ -20,7 +18,7 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 from PIL import Image
-from running import ROOT, TINY, TINY_METHOD, load_script
+from running import ROOT, TINY, TINY_METHOD, kill_once, load_script, run_quietly
 from tiny import disc
 
 from bundle.self_cleansing.audit import LabelAudit
@@ -57,9 +55,7 @@ def audit_command(dataset_dir: Path, output_dir: Path, **options: object) -> lis
 
 
 def run_audit(dataset_dir: Path, output_dir: Path, **options: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = audit_command(dataset_dir, output_dir, **options)
-    return subprocess.run(command, cwd=output_dir.parent, env=environment, capture_output=True, text=True)
+    return run_quietly(audit_command(dataset_dir, output_dir, **options), output_dir.parent)
 
 
 @pytest.fixture(scope="module")
@@ -128,13 +124,8 @@ def test_trusted_labels_are_proposed_as_they_were_given(audited, noisy_phantom):
 
 def test_a_killed_audit_resumes_to_the_same_files(audited, noisy_phantom, tmp_path):
     folder = tmp_path / "audit"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(audit_command(noisy_phantom, folder), cwd=tmp_path, env=environment, **quiet)
-    while not (folder / "folds" / "1" / "run" / "history.csv").is_file() and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the audit ended before it could be killed"
+    second_fold = folder / "folds" / "1" / "run" / "history.csv"
+    kill_once(second_fold.is_file, audit_command(noisy_phantom, folder), tmp_path)
     first_fold = (folder / "folds" / "0" / "evidence.npz").stat().st_mtime_ns
     result = run_audit(noisy_phantom, folder, resume="true")
     assert result.returncode == 0, result.stderr[-3000:]

@@ -6,16 +6,12 @@ from __future__ import annotations
 import csv
 import logging
 import math
-import os
-import signal
-import subprocess
-import time
 
 import monai.bundle
 import pytest
 import torch
 import yaml
-from running import ROOT, TINY, TINY_METHOD, bundle_command, run_bundle
+from running import ROOT, TINY, TINY_METHOD, bundle_command, kill_once, run_bundle
 from test_training import checkpoint, equal, rows
 
 from bundle.self_cleansing.networks import ResidualUNet
@@ -90,15 +86,9 @@ def test_an_oracle_needs_a_simulation(phantom, tmp_path):
 def test_a_killed_run_of_any_method_resumes_to_the_same_bits(method, noisy_phantom, tmp_path):
     """Killed in the third epoch of four, which for methods of two stages is the first epoch of the second."""
     settings = {"dataset_dir": noisy_phantom}
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run, unbroken = tmp_path / "run", tmp_path / "unbroken"
     command = bundle_command("training", [f"methods/{method}"], **settings, output_dir=run)
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
-    while len(rows(run)) < 2 and process.poll() is None:
-        time.sleep(0.02)
-    time.sleep(0.2)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    kill_once(lambda: len(rows(run)) >= 2, command, tmp_path, delay_s=0.2)
     for folder, more in ((run, {"resume": "true"}), (unbroken, {})):
         result = run_bundle("training", [f"methods/{method}"], tmp_path, **settings, output_dir=folder, **more)
         assert result.returncode == 0, result.stderr[-3000:]
