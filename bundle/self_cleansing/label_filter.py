@@ -95,7 +95,9 @@ class PublishedFilter:
 OPTIONS: dict[str, Rule] = {  # of `displacement_filter`
     **dict.fromkeys(("num_components", "num_starts", "min_samples"), whole(1)),
     "seen_area_px": whole(0),
-    **dict.fromkeys(("min_posterior", "min_seen_fraction", "no_gap_ratio", "max_one_sided"), number(0, 1)),
+    **dict.fromkeys(
+        ("min_posterior", "min_seen_fraction", "min_density", "no_gap_ratio", "max_one_sided"), number(0, 1)
+    ),
     **dict.fromkeys(("clip_px", "resolution_px"), number(1e-3)),
     "same_group_px": number(0),
     "max_clean_displacement_px": or_none(number(0)),

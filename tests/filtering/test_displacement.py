@@ -253,6 +253,28 @@ def test_a_network_that_draws_too_large_is_no_reason_to_believe_labels_that_are(
     assert at_zero not in fit.clean_group  # the prediction alone would have misled it
 
 
+def test_where_the_median_lies_between_groups_the_right_labels_are_those_that_scatter_least():
+    """Half of the labels are grown, each by a radius of its own; the network draws in between."""
+    right, grown = (100, 1.9, -1.8), [(8, shift, shift) for shift in np.linspace(1.0, 5.5, 14)]
+    areas = measured(right, *grown)
+    assert 0.5 < np.median(boundary_displacement(*areas)[..., 1]) < 2.0  # where the least of the grown ones lie
+    clean = displacement_filter(*areas).clean[:, 0]
+    assert clean[:100].mean() > 0.95 and not clean[100:].any()
+    assert not displacement_filter(*areas, min_density=0.0).clean[:100].any()
+
+
+def test_a_group_is_joined_as_it_would_be_if_the_network_did_not_draw_too_large():
+    """The same labels, all 1.5 px inside of the prediction; what is left of the displacement is the same."""
+    left, shift = np.array([0.1, 0.3]), np.array([0.0, 1.0])  # a - |s|, s
+    for offset in (0.0, -1.5):
+        signed = shift + offset
+        groups = [(n, a, s) for n, a, s in zip((100, 40), left + np.abs(signed), signed, strict=True)]
+        clean = displacement_filter(*measured(*groups), num_components=2, same_group_px=1.7).clean
+        assert clean.all(), offset
+        clean = displacement_filter(*measured(*groups), num_components=2, same_group_px=1.6).clean
+        assert clean[:100].mean() > 0.95 and not clean[100:].any(), offset  # 1.0 + (0.3 + 1.0) / 2 = 1.65 px
+
+
 def test_components_are_no_narrower_than_the_resolution():
     mixture = displacement_filter(*measured((60, 0.3, 0.0), (40, 1.1, 1.0)), resolution_px=0.5).fits[0].mixture
     assert (np.diagonal(mixture.covariances, axis1=1, axis2=2) >= 0.25).all()
