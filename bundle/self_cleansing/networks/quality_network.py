@@ -3,7 +3,8 @@
 
 Source: Zhu, Shi and Wu, "Pick-and-Learn: automatic quality evaluation for noisy-labeled image segmentation",
 MICCAI 2019, whose quality awareness module it is; for the layers, Simonyan and Zisserman, "Very deep convolutional
-networks for large-scale image recognition", ICLR 2015.
+networks for large-scale image recognition", ICLR 2015; for the initial weights, He et al., "Delving deep into
+rectifiers", ICCV 2015.
 """
 
 from __future__ import annotations
@@ -11,13 +12,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .residual_unet import ConvNormAct
-
 STAGES = (1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8)  # channels of the convolutions, in units of the width
 
 
 class QualityNetwork(nn.Module):
-    """The convolutions of VGG-16 with batch norm, then one 1x1 convolution to a score, averaged over the image.
+    """The convolutions of VGG-16, each with a ReLU, then one 1x1 convolution to a score, averaged over the image.
 
     Args:
         in_channels: image channels and classes together.
@@ -34,7 +33,11 @@ class QualityNetwork(nn.Module):
             if number:
                 layers.append(nn.MaxPool2d(2))
             for units in stage:
-                layers.append(ConvNormAct(nn.Conv2d(in_channels, units * width, 3, padding=1), units * width))
+                # With PyTorch's own initial weights all fresh scores are the same to seven digits.
+                convolution = nn.Conv2d(in_channels, units * width, 3, padding=1)
+                nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+                nn.init.zeros_(convolution.bias)
+                layers += [convolution, nn.ReLU(inplace=True)]
                 in_channels = units * width
         self.trunk = nn.Sequential(*layers)
         self.score = nn.Conv2d(in_channels, 1, 1)
