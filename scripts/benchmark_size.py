@@ -112,7 +112,7 @@ def one_size(samples: int, size: int, folder: str, repeats: int) -> dict[str, fl
             network,
             dataset,
             bank,
-            DisplacementFilter({"max_clean_displacement_px": None}),
+            DisplacementFilter({"min_agreement": 0.0}),
             Cleanser(),
             schedule,
             1,

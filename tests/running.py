@@ -24,8 +24,8 @@ TINY = {
     "update_every": 1,
     "cleanser#grid_size": 32,
 }
-# After a few seconds of training every prediction is far off, and the practical filter would decline to the end.
-_TINY_FILTER = {"label_filter#options": "{'max_clean_displacement_px': 1000.0, 'min_samples': 8, 'num_components': 2}"}
+# After a few seconds of training no prediction agrees with the labels, and the filter would decline to the end.
+_TINY_FILTER = {"label_filter#options": "{'min_agreement': 0.0, 'min_samples': 8, 'num_components': 2}"}
 TINY_METHOD = {
     "methods/self_cleansing_practical": _TINY_FILTER,
     "methods/co_training": _TINY_FILTER,

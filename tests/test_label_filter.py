@@ -41,7 +41,8 @@ def test_a_run_records_the_options_in_force_and_not_only_those_given():
     ("option", "words"),
     [
         ({"clip_px": -6}, "clip_px must be a number from 0.001 on, got -6"),
-        ({"max_clean_displacement_px": "2"}, "max_clean_displacement_px must be a number from 0 on, or null, got '2'"),
+        ({"no_gap_px": "2"}, "no_gap_px must be a number from 0 on, got '2'"),
+        ({"min_agreement": 60}, r"min_agreement must be a number in \[0, 1\], got 60"),
         ({"uncompared_is_clean": 1}, "uncompared_is_clean must be true or false, got 1"),
         ({"min_samples": 2.5}, "min_samples must be a whole number from 1 on, got 2.5"),
         ({"same_group_px": float("nan")}, "same_group_px must be a number from 0 on, got nan"),

@@ -23,7 +23,7 @@ from .filtering import (
 )
 from .filtering.verdicts import Unit
 from .label_bank import LabelBank
-from .settings import Rule, check_rules, number, or_none, whole
+from .settings import Rule, check_rules, number, whole
 from .sweep import Sweep
 
 
@@ -96,11 +96,11 @@ OPTIONS: dict[str, Rule] = {  # of `displacement_filter`
     **dict.fromkeys(("num_components", "num_starts", "min_samples"), whole(1)),
     "seen_area_px": whole(0),
     **dict.fromkeys(
-        ("min_posterior", "min_seen_fraction", "min_density", "no_gap_ratio", "max_one_sided"), number(0, 1)
+        ("min_posterior", "min_seen_fraction", "min_density", "min_agreement", "no_gap_ratio", "max_one_sided"),
+        number(0, 1),
     ),
     **dict.fromkeys(("clip_px", "resolution_px"), number(1e-3)),
-    "same_group_px": number(0),
-    "max_clean_displacement_px": or_none(number(0)),
+    **dict.fromkeys(("same_group_px", "no_gap_px"), number(0)),
     **dict.fromkeys(
         ("noisy_class_rejects_image", "uncompared_is_clean"), Rule(lambda value: type(value) is bool, "true or false")
     ),

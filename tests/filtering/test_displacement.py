@@ -299,14 +299,35 @@ def test_as_many_different_samples_as_components_are_split():
     assert displacement_filter(*areas, num_components=5).reason != ""
 
 
-def test_if_even_the_nearest_group_is_far_off_the_network_is_to_blame(discs):
-    wrong = discs.kind != "clean"
-    areas = [area[wrong] for area in discs.areas]
-    assert displacement_filter(*areas, max_clean_displacement_px=None).clean.any()
-    verdicts = displacement_filter(*areas, max_clean_displacement_px=1.5)
-    assert verdicts.clean[discs.kind[wrong] != "missing"].all()
-    assert not verdicts.clean[discs.kind[wrong] == "missing"].any()
-    assert "more than 1.5" in verdicts.reason
+def test_if_the_network_does_not_agree_with_the_labels_it_would_believe_it_is_to_blame():
+    """Labels a quarter of the prediction and inside of it: 2 * 250 / (250 + 1000) = 0.4, whatever the pixels say."""
+    label = np.concatenate([np.arange(230, 271), np.zeros(5, dtype=int)])[:, None]
+    pred = np.full_like(label, 1000)
+    areas = [label, pred, pred - label, np.full_like(label, 500)]  # 1.5 px
+    verdicts = displacement_filter(*areas)
+    assert (
+        verdicts.reason == "the network agrees with the labels that it would believe by a Dice of 0.40, less than 0.6"
+    )
+    assert verdicts.clean[:41].all() and not verdicts.clean[41:].any()  # a rule needs no mixture
+    assert displacement_filter(*areas, min_agreement=0.39).reason == ""
+
+
+def test_labels_of_several_structures_agree_by_their_mean(discs):
+    """The Dice of the believed labels by the pixels of the discs themselves."""
+    believed = displacement_filter(*discs.areas).clean[:, 0] & (discs.kind != "missing")
+    label, pred, difference, _ = discs.areas
+    dice = ((label + pred - difference) / (label + pred)).mean(axis=1)  # twice the intersection over the sum
+    middle = np.median(dice[believed])
+    assert displacement_filter(*discs.areas, min_agreement=middle - 1e-6).reason == ""
+    assert f"by a Dice of {middle:.2f}" in displacement_filter(*discs.areas, min_agreement=middle + 1e-6).reason
+
+
+def test_labels_beyond_the_clip_are_no_dense_group():
+    """Half of the labels are grown by 7 to 13 px: clipped to 6 px they look as if they agreed."""
+    right, grown = (60, 2.2, -2.0), [(8, shift, shift) for shift in np.linspace(7.0, 13.0, 10)]
+    areas = measured(right, *grown)
+    clean = displacement_filter(*areas, min_agreement=0.0).clean[:, 0]
+    assert clean[:60].all() and not clean[60:].any()
 
 
 def test_features_are_clipped(discs):

@@ -142,7 +142,7 @@ def decide(
         mask = fitted[:, k]
         judgement = judge(features[mask, k])
         clean[mask, k], posterior[mask, k] = judgement.clean, judgement.posterior
-        values = np.zeros((len(mask), features.shape[2]))
+        values = np.zeros((len(mask), judgement.values.shape[1]))
         values[mask] = judgement.values
         fits.append(Fit(values, mask.copy(), judgement.mixture, judgement.clean_group, judgement.reason))
     return Verdicts(

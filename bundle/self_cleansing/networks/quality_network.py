@@ -36,7 +36,7 @@ class QualityNetwork(nn.Module):
                 # With PyTorch's own initial weights all fresh scores are the same to seven digits.
                 convolution = nn.Conv2d(in_channels, units * width, 3, padding=1)
                 nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-                nn.init.zeros_(convolution.bias)
+                nn.init.zeros_(convolution.get_parameter("bias"))
                 layers += [convolution, nn.ReLU(inplace=True)]
                 in_channels = units * width
         self.trunk = nn.Sequential(*layers)
