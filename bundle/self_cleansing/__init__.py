@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train a segmentation network on imperfect labels, find the wrong ones, repair them, and say why."""
 
-__version__ = "0.10.0"
+__version__ = "0.11.0"
