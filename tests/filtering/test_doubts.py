@@ -51,9 +51,22 @@ def test_a_quarter_on_the_other_side_is_enough():
     assert len(doubts(judged({0: 50, 3: 40, -3: 9}))) == 1
 
 
+def test_larger_and_smaller_are_meant_beside_the_labels_believed():
+    """The network draws 2 px too small, and the eroded labels lie on its boundary."""
+    signed = np.r_[np.full(50, 2.0), np.full(40, 0.3), np.full(10, 4.0)] + np.random.default_rng(0).normal(0, 0.1, 100)
+    (doubt,) = doubts(verdicts_on(signed[:90], np.repeat([[1.0], [0.0]], [50, 40], axis=0)))
+    assert doubt.startswith("44% of the labels are smaller than those believed and only 0% larger")
+    assert doubts(verdicts_on(signed, np.repeat([[1.0], [0.0]], [50, 50], axis=0))) == ()  # 40 and 10 are no one side
+
+
+def test_nothing_believed_is_compared_with_the_prediction():
+    (doubt,) = doubts(verdicts_on(np.linspace(1.0, 3.0, 50), np.zeros((50, 1))))
+    assert doubt.startswith("100% of the labels are larger than those believed")
+
+
 def test_labels_that_are_neither_larger_nor_smaller_are_on_neither_side():
-    signed = np.r_[np.zeros(30), np.linspace(-0.5, 0.5, 70)]  # shifted labels have no sign
-    assert doubts(verdicts_on(signed, np.repeat([[0.0], [1.0]], [30, 70], axis=0))) == ()
+    signed = np.r_[np.zeros(30), np.linspace(-0.5, 0.5, 71)]  # shifted labels have no sign
+    assert doubts(verdicts_on(signed, np.repeat([[0.0], [1.0]], [30, 71], axis=0))) == ()
 
 
 def test_a_class_that_a_rule_turned_down_does_not_hide_the_verdict_on_its_sample():

@@ -48,7 +48,8 @@ def unsettled(changed_share: float) -> tuple[str, ...]:
 def _of_mixture(signed_px: NDArray[np.float64], clean: NDArray[np.bool_], posterior: NDArray[np.float64]) -> list[str]:
     """Doubts about the n > 0 labels of one mixture: signed displacement, verdict and posterior of each, all (n,)."""
     found = []
-    larger, smaller = (~clean & (signed_px > 0)).mean(), (~clean & (signed_px < 0)).mean()
+    believed_px = np.median(signed_px[clean]) if clean.any() else 0.0  # a network that draws too large moves all labels
+    larger, smaller = (~clean & (signed_px > believed_px)).mean(), (~clean & (signed_px < believed_px)).mean()
     if max(larger, smaller) >= ONE_SIDED_SHARE and min(larger, smaller) < OTHER_SIDE * max(larger, smaller):
         word, other = ("larger", "smaller") if larger > smaller else ("smaller", "larger")
         found.append(
