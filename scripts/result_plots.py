@@ -65,7 +65,8 @@ def plot_noise_levels(rows: Sequence[Row], folder: Path) -> list[Path]:
                     capsize=2,
                     label=figures.method_name(method),
                 )
-            ax.set_xticks(range(len(figures.noises)), [figures.noise_name(noise) for noise in figures.noises])
+            names = [figures.noise_name(noise) for noise in figures.noises]
+            ax.set_xticks(range(len(names)), names, rotation=25, ha="right", rotation_mode="anchor")
             ax.set(title=f"{model}: {words}", xlabel="noise of the training labels")
             ax.grid(axis="y", alpha=0.3)
         axes[0].set_ylabel("test Dice / %")
