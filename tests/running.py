@@ -50,27 +50,29 @@ def bundle_command(action: str, overlays: list[str], **settings: object) -> list
 
 
 def run_quietly(command: Sequence[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, from `cwd`, in a clean environment with one thread."""
-    return subprocess.run(command, cwd=cwd, env=_clean_environment(), capture_output=True, text=True)
+    """Run a command to its end, from `cwd`, with one thread and nothing of PYTHONPATH."""
+    return subprocess.run(command, cwd=cwd, env=_environment(), capture_output=True, text=True)
 
 
 def run_bundle(action: str, overlays: list[str], cwd: Path, **settings: object) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end, from `cwd`, in a clean environment with one thread."""
+    """Run the command as `run_quietly` does."""
     return run_quietly(bundle_command(action, overlays, **settings), cwd)
 
 
 def kill_once(is_time: Callable[[], bool], command: Sequence[str], cwd: Path, delay_s: float = 0.0) -> None:
     """Start a command as `run_quietly` does, and kill it `delay_s` after it is time; fails if it ends before that."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, cwd=cwd, env=_clean_environment(), **quiet)
-    while not is_time() and process.poll() is None:
-        time.sleep(0.02)
-    time.sleep(delay_s)
-    process.send_signal(signal.SIGKILL)
+    process = subprocess.Popen(command, cwd=cwd, env=_environment(), **quiet)
+    try:
+        while not is_time() and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(delay_s)
+    finally:
+        process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, f"ended with {process.returncode} before it could be killed: {command}"
 
 
-def _clean_environment() -> dict[str, str]:
+def _environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
 
 

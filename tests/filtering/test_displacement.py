@@ -263,6 +263,21 @@ def test_where_the_median_lies_between_groups_the_right_labels_are_those_that_sc
     assert not displacement_filter(*areas, min_density=0.0).clean[:100].any()
 
 
+@pytest.mark.parametrize(("left", "joined"), [(1.6, True), (1.1, False)])
+@pytest.mark.parametrize("offset", [-3.0, 0.0])
+def test_sides_are_meant_beside_the_believed_labels_wherever_the_network_draws(offset, left, joined):
+    """Forty labels 1 px larger than the right ones, and with that nearly all or 5/8 of what they are off by."""
+    right, others = (100, 0.2 + abs(offset), offset), (40, left - 1.0 + abs(offset + 1.0), offset + 1.0)
+    clean = displacement_filter(*measured(right, others), num_components=2, no_gap_ratio=0.0).clean[:, 0]
+    assert clean[:100].all() and clean[100:].mean() == joined
+
+
+def test_a_filter_that_believes_nothing_declines(discs):
+    verdicts = displacement_filter(*discs.areas, min_posterior=1.0)
+    assert verdicts.reason == "no label belongs to the believed group with a probability above 1"
+    assert verdicts.clean[discs.kind != "missing"].all()
+
+
 def test_a_group_is_joined_as_it_would_be_if_the_network_did_not_draw_too_large():
     """The same labels, all 1.5 px inside of the prediction; what is left of the displacement is the same."""
     left, shift = np.array([0.1, 0.3]), np.array([0.0, 1.0])  # a - |s|, s
@@ -313,17 +328,17 @@ def test_if_the_network_does_not_agree_with_the_labels_it_would_believe_it_is_to
 
 
 def test_labels_of_several_structures_agree_by_their_mean(discs):
-    """The Dice of the believed labels by the pixels of the discs themselves."""
+    """Two discs of a sample each; twice the intersection over the sum."""
     believed = displacement_filter(*discs.areas).clean[:, 0] & (discs.kind != "missing")
     label, pred, difference, _ = discs.areas
-    dice = ((label + pred - difference) / (label + pred)).mean(axis=1)  # twice the intersection over the sum
+    dice = ((label + pred - difference) / (label + pred)).mean(axis=1)
     middle = np.median(dice[believed])
     assert displacement_filter(*discs.areas, min_agreement=middle - 1e-6).reason == ""
     assert f"by a Dice of {middle:.2f}" in displacement_filter(*discs.areas, min_agreement=middle + 1e-6).reason
 
 
 def test_labels_beyond_the_clip_are_no_dense_group():
-    """Half of the labels are grown by 7 to 13 px: clipped to 6 px they look as if they agreed."""
+    """More than half of the labels are grown by 7 to 13 px: clipped to 6 px they look as if they agreed."""
     right, grown = (60, 2.2, -2.0), [(8, shift, shift) for shift in np.linspace(7.0, 13.0, 10)]
     areas = measured(right, *grown)
     clean = displacement_filter(*areas, min_agreement=0.0).clean[:, 0]

@@ -61,12 +61,12 @@ def test_larger_and_smaller_are_meant_beside_the_labels_believed():
 
 def test_nothing_believed_is_compared_with_the_prediction():
     (doubt,) = doubts(verdicts_on(np.linspace(1.0, 3.0, 50), np.zeros((50, 1))))
-    assert doubt.startswith("100% of the labels are larger than those believed")
+    assert doubt.startswith("100% of the labels are larger than predicted and only 0% smaller")
 
 
 def test_labels_that_are_neither_larger_nor_smaller_are_on_neither_side():
-    signed = np.r_[np.zeros(30), np.linspace(-0.5, 0.5, 71)]  # shifted labels have no sign
-    assert doubts(verdicts_on(signed, np.repeat([[0.0], [1.0]], [30, 71], axis=0))) == ()
+    signed = np.r_[np.zeros(30), np.linspace(-0.5, 0.5, 70)]  # shifted labels have no sign
+    assert doubts(verdicts_on(signed, np.repeat([[0.0], [1.0]], [30, 70], axis=0))) == ()
 
 
 def test_a_class_that_a_rule_turned_down_does_not_hide_the_verdict_on_its_sample():

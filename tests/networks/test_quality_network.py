@@ -36,9 +36,14 @@ def test_a_fresh_network_tells_labels_apart():
     for number in range(16):
         label[number, :, 20 : 30 + number, 20 : 30 + number] = 1
     torch.manual_seed(0)
+    image = torch.rand(1, 1, 64, 64).expand(16, -1, -1, -1)
     for width in (4, 16, 64):
-        scores = QualityNetwork(2, width=width)(torch.rand(16, 1, 64, 64), label)
-        assert 1e-3 < scores.std() < 10
+        network = QualityNetwork(2, width=width)
+        assert 1e-3 < network(image, label).std() < 10
+        for layer in network.trunk:
+            if isinstance(layer, torch.nn.Conv2d):
+                layer.reset_parameters()
+        assert network(image, label).std() < 1e-6
 
 
 def test_it_takes_the_smallest_quick_images():

@@ -74,7 +74,7 @@ def displacement_filter(
     min_agreement: float = 0.6,
     seed: int = 0,
 ) -> Verdicts:
-    """Call a label clean iff it belongs to the group whose boundary is nearest to the predicted one.
+    """Call a label clean iff its boundary lies where the labels agree on one, seen from the predicted boundary.
 
     Rules come first, per sample and class:
       - label empty, prediction larger than `seen_area_px`: noisy (a missing label).
@@ -98,8 +98,8 @@ def displacement_filter(
 
     The samples are not split, and all that no rule rejects are accepted, if fewer than `min_samples` can be compared
     (or fewer distinct ones than components), or if the prediction agrees with the labels of the clean group by a Dice
-    of less than `min_agreement` (the median over the samples): then it is the network that is off, and warm-up should
-    go on.
+    of less than `min_agreement` (the mean over the compared classes of a sample, the median over the samples), or there
+    is no such label: then it is the network that is off, and warm-up should go on.
 
     Args:
         label_area, pred_area, difference_area, boundary_length: int (N, K), as `compare_areas` counts them.
@@ -123,10 +123,13 @@ def displacement_filter(
             default: a network that misses a faint organ in some slices would cost all labels of those slices.
         uncompared_is_clean: believe samples of which no class could be compared. If no mixture could be fitted, all
             are believed in any case.
-        same_group_px: finer than any error worth finding.
+        same_group_px: finer than any error worth finding: the window in which labels count as lying around a component,
+            and the distance up to which components are one group. With 0 no component has labels around it, and
+            `min_density` asks nothing.
         min_density: in [0, 1]; 0 asks all components. On 28 networks of hearts and X-rays the median has 0.8 to 1 times
             as many labels around it as the densest place; where half of the hearts' labels were dilated, 0.1 to 0.2.
-        no_gap_px: of components that have no gap to the clean one; clean hearts' lie up to 1.3 px from it.
+        no_gap_px: the distance, |t| + left / 2, up to which components without a gap to the clean one are joined; those
+            that clean hearts are split into lie up to 1.3 px from it.
         no_gap_ratio: in [0, 1]; two components are one group if the density between them nowhere falls below this share
             of the lower peak (`valley_ratio`). Labels as published vary without a gap, wrong ones lie apart.
         max_one_sided: in [0, 1]; such a component is one-sided if |t| is more than this share of what is left of its
@@ -134,9 +137,9 @@ def displacement_filter(
             components that clean hearts are split into. Labels grown or shrunk by some radius have 0.7 to 1, and no
             gap to the right ones where small radii are as frequent as large ones. 1: joined as well.
         min_samples: the default exceeds the 23 free parameters of four components in two dimensions.
-        min_agreement: in [0, 1]; 0 asks for none. After a short warm-up on hearts of which half were eroded or dilated,
-            or 70 % wrong, networks with 0.62 and more told right labels from wrong ones; with 0.57 and less the group
-            nearest to the median was mostly a wrong one.
+        min_agreement: in [0, 1]; 0 asks for none. Under networks of hearts after five and more epochs the precision of
+            "clean" was at least 0.96 where they agreed by 0.63 and more, and between 0.04 and 0.92 where they agreed by
+            0.57 and less. After a single epoch it can be 0.03 at 0.64.
         seed: of the mixture.
 
     Returns:
@@ -177,7 +180,10 @@ def displacement_filter(
         group[nearest] = True
         posterior = mixture.posteriors[:, group].sum(axis=1).clip(max=1.0)  # a sum of shares may round to above 1
         clean = posterior > min_posterior
-        agrees = float(np.median(agreement[clean])) if clean.any() else 0.0
+        if not clean.any():
+            reason = f"no label belongs to the believed group with a probability above {min_posterior:g}"
+            return Judgement.unsplit(values, clean=True, reason=reason)
+        agrees = float(np.median(agreement[clean]))
         if agrees < min_agreement:
             reason = (
                 f"the network agrees with the labels that it would believe by a Dice of {agrees:.2f}, less than "

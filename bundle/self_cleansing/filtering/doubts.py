@@ -15,6 +15,7 @@ from .verdicts import Verdicts
 
 ONE_SIDED_SHARE = 0.2  # of the labels compared; fewer one-sided errors than that leave the majority right
 OTHER_SIDE = 0.25  # of the larger side; random errors fall on both
+SAME_PX = 1e-6  # nearer to each other than rounding, neither is the larger one
 CHANGED_SHARE = 0.1  # of the verdicts, at the last update
 UNSURE_SHARE = 0.2  # of the labels compared
 UNSURE = (0.05, 0.95)  # posteriors between these
@@ -48,12 +49,15 @@ def unsettled(changed_share: float) -> tuple[str, ...]:
 def _of_mixture(signed_px: NDArray[np.float64], clean: NDArray[np.bool_], posterior: NDArray[np.float64]) -> list[str]:
     """Doubts about the n > 0 labels of one mixture: signed displacement, verdict and posterior of each, all (n,)."""
     found = []
-    believed_px = np.median(signed_px[clean]) if clean.any() else 0.0  # a network that draws too large moves all labels
-    larger, smaller = (~clean & (signed_px > believed_px)).mean(), (~clean & (signed_px < believed_px)).mean()
+    off_px = signed_px - (
+        np.median(signed_px[clean]) if clean.any() else 0.0
+    )  # the network's own bias moves all labels
+    beside = "those believed" if clean.any() else "predicted"
+    larger, smaller = (~clean & (off_px > SAME_PX)).mean(), (~clean & (off_px < -SAME_PX)).mean()
     if max(larger, smaller) >= ONE_SIDED_SHARE and min(larger, smaller) < OTHER_SIDE * max(larger, smaller):
         word, other = ("larger", "smaller") if larger > smaller else ("smaller", "larger")
         found.append(
-            f"{max(larger, smaller):.0%} of the labels are {word} than those believed and only "
+            f"{max(larger, smaller):.0%} of the labels are {word} than {beside} and only "
             f"{min(larger, smaller):.0%} {other}: if the {word} ones are right, the filter believes the wrong ones"
         )
     unsure = float(((posterior > UNSURE[0]) & (posterior < UNSURE[1])).mean())

@@ -109,7 +109,8 @@ def decide(
         features: float64 (N, K, d); ignored where not comparable.
         comparable: bool (N, K), where the features mean something.
         noisy: bool (N, K), decided by a rule.
-        judge: turns features (n, d) into a judgement on these n samples; called with n = 0 when nothing is left.
+        judge: turns features (n, d) into a judgement on these n samples, whose values need not be all of the features;
+            called with n = 0 when nothing is left.
         unit: 'image' averages the features of a sample over its comparable classes and gives all its classes one
             verdict, for noise drawn once per image; 'class' treats each class as a problem of its own.
         noisy_class_rejects_image: for unit 'image': one class that a rule calls noisy makes all classes of that

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 class LabelCleansing:
     """Run filter and cleanser over the training set and update the label bank.
 
-    A filter that declines (the network is too far off, or there is too little to compare) changes nothing: before the
+    A filter that declines (the network agrees too little, or too little can be compared) changes nothing: before the
     first update the warm-up goes on for another `update_every` epochs, later the last verdicts stay. What the rules
     of such a filter leave over is no random sample: they catch missing and shrunken labels, and training on the rest
     would teach the network the enlarged ones.

@@ -16,7 +16,7 @@ STAGES = (1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8)  # channels of the conv
 
 
 class QualityNetwork(nn.Module):
-    """The convolutions of VGG-16, each with a ReLU, then one 1x1 convolution to a score, averaged over the image.
+    """VGG-16's convolutions, with He's initial weights, then one 1x1 convolution to a score, averaged over the image.
 
     Args:
         in_channels: image channels and classes together.
