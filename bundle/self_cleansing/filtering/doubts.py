@@ -49,9 +49,8 @@ def unsettled(changed_share: float) -> tuple[str, ...]:
 def _of_mixture(signed_px: NDArray[np.float64], clean: NDArray[np.bool_], posterior: NDArray[np.float64]) -> list[str]:
     """Doubts about the n > 0 labels of one mixture: signed displacement, verdict and posterior of each, all (n,)."""
     found = []
-    off_px = signed_px - (
-        np.median(signed_px[clean]) if clean.any() else 0.0
-    )  # the network's own bias moves all labels
+    believed_px = np.median(signed_px[clean]) if clean.any() else 0.0  # not 0: the network may draw too large or small
+    off_px = signed_px - believed_px
     beside = "those believed" if clean.any() else "predicted"
     larger, smaller = (~clean & (off_px > SAME_PX)).mean(), (~clean & (off_px < -SAME_PX)).mean()
     if max(larger, smaller) >= ONE_SIDED_SHARE and min(larger, smaller) < OTHER_SIDE * max(larger, smaller):
