@@ -121,7 +121,7 @@ def displacement_filter(
         min_seen_fraction: in [0, 1]; 0 always believes an empty prediction.
         noisy_class_rejects_image: in unit 'image', one class that is noisy by rule makes the sample noisy. Off by
             default: a network that misses a faint organ in some slices would cost all labels of those slices.
-        uncompared_is_clean: believe samples of which no class could be compared. If no mixture could be fitted, all
+        uncompared_is_clean: believe samples of which no class could be compared. If the samples are not split, all
             are believed in any case.
         same_group_px: finer than any error worth finding: the window in which labels count as lying around a component,
             and the distance up to which components are one group. With 0 no component has labels around it, and

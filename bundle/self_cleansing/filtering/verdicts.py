@@ -25,9 +25,9 @@ class Judgement:
 
     Attributes:
         clean: bool (n,).
-        posterior: float64 (n,) in [0, 1], of the clean group; 1 or 0 where no mixture was fitted.
+        posterior: float64 (n,) in [0, 1], of the clean group; 1 or 0 where they were not split.
         values: float64 (n, d), the features as the mixture saw them.
-        mixture: None if nothing was fitted; then `reason` says why.
+        mixture: None if they were not split; then `reason` says why.
         clean_group: the components of the mixture that are taken for clean labels.
         reason: why the samples were not split; '' if they were.
     """
