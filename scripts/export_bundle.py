@@ -6,6 +6,9 @@
 
 Name the config files of the run's training, and options as on its command line (--shrink 2); they are compared with
 what the run recorded of itself. The same run gives the same bytes.
+
+A network that has learned from every patient cannot be scored. Train alike without some of them, evaluate that run on
+them, and name it with --scores_of: the card gives its scores, and says whose they are.
 """
 
 from __future__ import annotations
@@ -60,39 +63,49 @@ def export_bundle(
     overrides: Mapping[str, Any],
     output_dir: Path,
     model: str = "last",
+    scores_of: Path | None = None,
 ) -> Path:
     """Write `<output_dir>/<name>_v<version>.zip`, complete or not at all; an earlier one is replaced.
 
     Args:
-        run_dir: of a finished run that `run evaluating` has scored.
+        run_dir: of a finished run; `run evaluating` has scored it, or `scores_of`.
         card_file: what the bundle says of itself, see docs/cards.
         config_files: of the run's training.
         overrides: options of the run's training.
         output_dir: where the zip goes.
         model: 'best' or 'last'.
+        scores_of: folder of an evaluated run of the same training on fewer patients, whose scores stand in for this
+            one's. None: the run's own.
 
     Returns:
         The zip. In it everything lies in one folder named after the bundle.
 
     Raises:
         FileNotFoundError: if a file of the run, the card or a config is missing.
-        ValueError: if the configs are not the run's, the weights do not fit their network, or the evaluation is of a
-            part that the training has seen.
+        ValueError: if the configs are not those of both runs, the weights do not fit their network, or the evaluation
+            is of a part that the training has seen; or if the run of `scores_of` had no fewer slices.
         RuntimeError: if the exported forms of the network disagree.
     """
     card = read_card(card_file)
     label, weights = MODELS[model]
-    record, evaluation = (_of_the_run(run_dir, name) for name in ("run.json", "evaluation.json"))
+    scored_dir = scores_of or run_dir
+    record, scored = (_of_the_run(folder, "run.json") for folder in (run_dir, scored_dir))
+    evaluation = _of_the_run(scored_dir, "evaluation.json")
     if evaluation["part"] not in UNSEEN_PARTS:
         raise ValueError(
-            f"run {run_dir} was evaluated on part {evaluation['part']}, which its training has seen; evaluate it "
+            f"run {scored_dir} was evaluated on part {evaluation['part']}, which its training has seen; evaluate it "
             f"on one of {', '.join(UNSEEN_PARTS)}"
         )
     configs = bundle_configs(config_files, overrides)
     configs["inference_dicom.json"]["modality"] = card["modality"]
-    unknown = check_run(configs["train.json"], record, run_dir)
-    if unknown:
-        print(f"warning: {run_dir} does not record {', '.join(unknown)}; make sure that the config files are its own")
+    for run, own in {run_dir: record, scored_dir: scored}.items():
+        if unknown := check_run(configs["train.json"], own, run):
+            print(f"warning: {run} does not record {', '.join(unknown)}; make sure that the config files are its own")
+    if scores_of and scored["settings"]["samples"] >= record["settings"]["samples"]:
+        raise ValueError(
+            f"{scored_dir} was trained on {scored['settings']['samples']} slices, {run_dir} on "
+            f"{record['settings']['samples']}; --scores_of wants the same training with patients left out"
+        )
     network = _network(configs["inference.json"], run_dir / weights)
     base = read_json(ROOT / "configs" / "metadata.json")
     metadata = bundle_metadata(base, card, record["settings"]["class_names"], evaluation["results"][label])
@@ -111,7 +124,7 @@ def export_bundle(
         best_epoch = _best_epoch(rows, record["settings"])
         draw_curves(folder / "docs" / "training_curves.png", rows, best_epoch)
         write_card(
-            folder / "docs" / "README.md", card, record, evaluation, label, best_epoch,
+            folder / "docs" / "README.md", card, record, scored, evaluation, label, best_epoch,
             parameters=sum(one.numel() for one in network.parameters()), in_channels=network.stem[0].in_channels,
             requirements=" ".join(["monai", "torch", *metadata["required_packages_version"]]),
         )  # fmt: skip
@@ -200,13 +213,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--card", type=Path, required=True, help="name and words of the bundle, see docs/cards")
     parser.add_argument("--config_file", type=Path, nargs="+", required=True, help="config files of the training")
     parser.add_argument("--output_dir", type=Path, required=True, help="where the zip goes")
+    parser.add_argument("--scores_of", type=Path, help="evaluated run of the same training on fewer patients")
     parser.add_argument("--model", choices=sorted(MODELS), default="last", help="which weights of the run")
     options, rest = parser.parse_known_args(arguments)
     try:
         overrides = _overrides(rest)
         target = export_bundle(
-            options.run_dir, options.card, options.config_file, overrides, options.output_dir, options.model
-        )
+            options.run_dir, options.card, options.config_file, overrides, options.output_dir, options.model,
+            options.scores_of,
+        )  # fmt: skip
     except (OSError, ValueError, RuntimeError) as error:
         sys.exit(f"error: {error}")
     print(f"{target} ({os.path.getsize(target) / 1e6:.1f} MB)")

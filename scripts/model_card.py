@@ -85,13 +85,14 @@ def bundle_metadata(
     }
 
 
-def write_card(path: Path, card: Mapping[str, Any], record: Mapping[str, Any], evaluation: Mapping[str, Any],
-               model: str, best_epoch: int | None, **facts: Any) -> None:  # fmt: skip
+def write_card(path: Path, card: Mapping[str, Any], record: Mapping[str, Any], scored: Mapping[str, Any],
+               evaluation: Mapping[str, Any], model: str, best_epoch: int | None, **facts: Any) -> None:  # fmt: skip
     """Write docs/README.md of a bundle.
 
     Args:
         record: the run's run.json.
-        evaluation: the run's evaluation.json.
+        scored: run.json of the run that was evaluated: the same, or one of the same training on fewer patients.
+        evaluation: its evaluation.json.
         model: 'B' or 'L', as in the evaluation.
         best_epoch: of B, if known.
         facts: parameters, in_channels, requirements.
@@ -112,7 +113,7 @@ def write_card(path: Path, card: Mapping[str, Any], record: Mapping[str, Any], e
         autoescape=False,
     ).get_template("model_card.md.j2")  # fmt: skip
     text = template.render(
-        card=card, settings=settings, method=method, dice=rows, part=evaluation["part"],
+        card=card, settings=settings, method=method, dice=rows, part=evaluation["part"], scored=scored["settings"],
         descriptions=card["class_descriptions"], volumes=len(evaluation["cases"]), slices=evaluation["slices"],
         unit="images" if evaluation["slices"] == len(evaluation["cases"]) else "volumes",
         epochs=settings["max_epochs"], chosen=best if model == "B" else "the last epoch",

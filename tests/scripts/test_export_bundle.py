@@ -300,7 +300,7 @@ def test_the_declared_requirements_are_enough(own_copy, noisy_phantom, tmp_path)
     """In a new environment that has what metadata.json declares, and nothing else."""
     venv.create(tmp_path / "venv", with_pip=True)
     python = str(tmp_path / "venv" / "bin" / "python")
-    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    metadata = json.loads((own_copy / "configs" / "metadata.json").read_text())
     pins = {
         "torch": metadata["pytorch_version"],
         "monai": metadata["monai_version"],
@@ -311,6 +311,64 @@ def test_the_declared_requirements_are_enough(own_copy, noisy_phantom, tmp_path)
     for words in (packages[:1], packages):  # torch first: its build without CUDA
         subprocess.run([python, "-m", "pip", "install", "--quiet", *words], check=True)
     use(own_copy, tmp_path, noisy_phantom, tmp_path / "out", python)
+
+
+@pytest.fixture
+def trained_on_all(run_dir, tmp_path) -> Path:
+    """The run as if none of its patients had been left out: nobody has scored it, and its weights are others."""
+    folder = tmp_path / "all"
+    (folder / "models").mkdir(parents=True)
+    record = json.loads((run_dir / "run.json").read_text())
+    record["settings"]["samples"] += 8
+    (folder / "run.json").write_text(json.dumps(record))
+    shutil.copy(run_dir / "history.csv", folder)
+    weights = torch.load(run_dir / "models" / "model_last.pt", weights_only=True)
+    weights["classify.bias"] += 1
+    torch.save(weights, folder / "models" / "model_last.pt")
+    return folder
+
+
+def test_a_network_trained_on_all_is_shared_with_the_scores_of_another(run_dir, trained_on_all, tmp_path, program):
+    """Its own weights, the other's figures, and a sentence that says so."""
+    program.main([*arguments(trained_on_all, tmp_path / "out"), "--scores_of", str(run_dir)])
+    (archive,) = (tmp_path / "out").iterdir()
+    zipfile.ZipFile(archive).extractall(tmp_path)
+    weights = torch.load(tmp_path / NAME / "models" / "model.pt", weights_only=True)
+    own = torch.load(trained_on_all / "models" / "model_last.pt", weights_only=True)
+    assert all(torch.equal(weights[name], own[name]) for name in own | weights)
+    card = " ".join((tmp_path / NAME / "docs" / "README.md").read_text().split())
+    samples = json.loads((run_dir / "run.json").read_text())["settings"]["samples"]
+    assert f"of a network trained alike on {samples} slices. These scores are not those of this bundle's own" in card
+    assert f"which learned from {samples + 8}. Mean" in card
+    mean = json.loads((run_dir / "evaluation.json").read_text())["results"]["L"]["full_size"]["mean"]
+    metadata = json.loads((tmp_path / NAME / "configs" / "metadata.json").read_text())
+    assert metadata["eval_metrics"]["mean_dice_full_size"] == mean / 100
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            "as many slices",
+            r"was trained on (\d+) slices, \S+ on \1; --scores_of wants the same training with patients",
+        ),
+        (
+            "more epochs",
+            r"other was not trained with these config files: they differ in max_epochs \(5 in the run, 4 by",
+        ),
+        ("nowhere", "other does not exist; pass --run_dir of a finished run"),
+    ],
+)
+def test_scores_of_another_training_are_refused(run_dir, trained_on_all, tmp_path, program, other, message):
+    folder = tmp_path / "other"
+    if other != "nowhere":
+        shutil.copytree(run_dir, folder)
+        record = json.loads((trained_on_all / "run.json").read_text())
+        record["settings"]["max_epochs"] += other == "more epochs"
+        (folder / "run.json").write_text(json.dumps(record))
+    with pytest.raises(SystemExit, match=f"^error: .*{message}"):
+        program.main([*arguments(trained_on_all, tmp_path / "out"), "--scores_of", str(folder)])
+    assert not (tmp_path / "out").exists()
 
 
 def test_configs_of_another_training_are_refused(run_dir, tmp_path, program):
