@@ -55,7 +55,8 @@ monai-label-test: $(INSTALLED) monai-label
 # The project's own bundles as zips, from the trainings in models/.
 EXPORT := $(BIN)/python scripts/export_bundle.py --output_dir exports --config_file configs/train.yaml
 bundles: $(INSTALLED)
-	$(EXPORT) configs/datasets/acdc.yaml $(QUICK) --card docs/cards/cardiac_mr.yaml --run_dir models/cardiac_mr --seed 1
+	$(EXPORT) configs/datasets/acdc.yaml $(QUICK) --card docs/cards/cardiac_mr.yaml --run_dir models/cardiac_mr \
+	  --scores_of models/cardiac_mr/scored --shrink 1
 	$(EXPORT) configs/datasets/liver_ct_slices.yaml $(QUICK) --card docs/cards/liver_ct.yaml --run_dir models/liver_ct \
 	  --shrink 2 --batch_size 8 --max_epochs 24 --warmup_epochs 12 --ramp_end_epoch 18 --update_every 4
 

@@ -89,7 +89,7 @@ def export_bundle(
     card = read_card(card_file)
     label, weights = MODELS[model]
     scored_dir = scores_of or run_dir
-    record, scored = (_of_the_run(folder, "run.json") for folder in (run_dir, scored_dir))
+    record, scored = _of_the_run(run_dir, "run.json"), _of_the_run(scored_dir, "run.json", "--scores_of")
     evaluation = _of_the_run(scored_dir, "evaluation.json")
     if evaluation["part"] not in UNSEEN_PARTS:
         raise ValueError(
@@ -99,16 +99,13 @@ def export_bundle(
     configs = bundle_configs(config_files, overrides)
     configs["inference_dicom.json"]["modality"] = card["modality"]
     for run, own in {run_dir: record, scored_dir: scored}.items():
-        if unknown := check_run(configs["train.json"], own, run):
-            print(f"warning: {run} does not record {', '.join(unknown)}; make sure that the config files are its own")
-    if scores_of and scored["settings"]["samples"] >= record["settings"]["samples"]:
-        raise ValueError(
-            f"{scored_dir} was trained on {scored['settings']['samples']} slices, {run_dir} on "
-            f"{record['settings']['samples']}; --scores_of wants the same training with patients left out"
-        )
+        for warning in check_run(configs["train.json"], own, run):
+            print(f"warning: {warning}")
+    if scores_of:
+        _check_stand_in(record["settings"], scored["settings"], run_dir, scores_of)
     network = _network(configs["inference.json"], run_dir / weights)
     base = read_json(ROOT / "configs" / "metadata.json")
-    metadata = bundle_metadata(base, card, record["settings"]["class_names"], evaluation["results"][label])
+    metadata = bundle_metadata(base, card, record, scored, evaluation["results"][label])
     target = output_dir / f"{card['name']}_v{metadata['version']}.zip"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / card["name"]
@@ -135,9 +132,9 @@ def export_bundle(
     return target
 
 
-def _of_the_run(run_dir: Path, name: str) -> dict[str, Any]:
+def _of_the_run(run_dir: Path, name: str, option: str = "--run_dir") -> dict[str, Any]:
     if not run_dir.is_dir():
-        raise FileNotFoundError(f"run folder {run_dir} does not exist; pass --run_dir of a finished run")
+        raise FileNotFoundError(f"run folder {run_dir} does not exist; pass {option} of a finished run")
     if not (run_dir / name).is_file():
         remedy = "evaluate it with configs/evaluate.yaml first" if name == "evaluation.json" else "let it finish first"
         raise FileNotFoundError(f"run {run_dir} has no {name}; {remedy}")
@@ -145,6 +142,20 @@ def _of_the_run(run_dir: Path, name: str) -> dict[str, Any]:
     if missing := [key for key in NEEDED[name] if key not in content]:
         raise ValueError(f"{run_dir / name} lacks {', '.join(missing)}; restore it, or make it again")
     return content
+
+
+def _check_stand_in(trained: Mapping[str, Any], scored: Mapping[str, Any], run_dir: Path, scored_dir: Path) -> None:
+    """Whether a run can lend its scores to another: their configs are the same, so what is left are the data."""
+    if scored["samples"] >= trained["samples"]:
+        raise ValueError(
+            f"{scored_dir} was trained on {scored['samples']} slices, {run_dir} on {trained['samples']}; --scores_of "
+            "wants the same training with patients left out"
+        )
+    if scored["dataset_dir"] != trained["dataset_dir"]:
+        print(
+            f"warning: {scored_dir} was trained on {scored['dataset_dir']}, {run_dir} on {trained['dataset_dir']}; "
+            "make sure that these are the same data"
+        )
 
 
 def _network(inference: Mapping[str, Any], weights: Path) -> torch.nn.Module:

@@ -11,6 +11,8 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from bundle.self_cleansing import DISTRIBUTION, __version__
+
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 # What inference has to know of a training; the names are the same in train.yaml and inference.yaml.
 OF_THE_TRAINING = (
@@ -48,12 +50,15 @@ def merged(files: Sequence[str | Path], overrides: Mapping[str, Any]) -> dict[st
 def check_run(training: Mapping[str, Any], record: Mapping[str, Any], run_dir: Path) -> list[str]:
     """Refuse configs that are not those of the run: whatever the run recorded of itself, the configs must say too.
 
-    Returns:
-        The settings that the run did not record and that could therefore not be compared: runs of earlier versions.
-
     Args:
         training: merged training config.
         record: the run's run.json.
+        run_dir: its folder, for the messages.
+
+    Returns:
+        Warnings, a sentence each: of settings that the run did not record and that could therefore not be compared
+        (runs of earlier versions), and of a filter with other options in a run that another version of this code
+        trained.
 
     Raises:
         ValueError: names the first settings that differ.
@@ -62,17 +67,32 @@ def check_run(training: Mapping[str, Any], record: Mapping[str, Any], run_dir: P
     place = next(number for number, step in enumerate(training["run"]) if _target(step).endswith(RUN_RECORD))
     names = [name for name in training["run"][place] if name != "_target_" and name not in NOT_RECORDED_ALIKE]
     trained = record.get("settings", {})
-    differing = []
+    version = record.get("versions", {}).get(DISTRIBUTION)
+    differing, otherwise = [], []
     for name in (name for name in names if name in trained):
         present = json.loads(json.dumps(parser.get_parsed_content(f"run#{place}#{name}")))
-        if trained[name] != present:
-            differing.append(f"{name} ({_difference(trained[name], present)})")
+        if trained[name] == present:
+            continue
+        difference = f"{name} ({_difference(trained[name], present)})"
+        # The filter's defaults are recorded, too; those of another version are no other training of the user's.
+        if name == "label_filter" and version != __version__ and _kind(trained[name]) == _kind(present):
+            otherwise.append(difference)
+        else:
+            differing.append(difference)
     if differing:
         raise ValueError(
             f"{run_dir} was not trained with these config files: they differ in {', '.join(differing[:4])}; name the "
             "config files and options of its training"
         )
-    return [name for name in names if name not in trained]
+    warnings = []
+    if otherwise:
+        warnings.append(
+            f"{run_dir} was trained by {f'version {version}' if version else 'an earlier version'} of this code, "
+            f"which differs in {', '.join(otherwise)}; train.json trains as version {__version__} does"
+        )
+    if unknown := [name for name in names if name not in trained]:
+        warnings.append(f"{run_dir} does not record {', '.join(unknown)}; make sure that the config files are its own")
+    return warnings
 
 
 def bundle_configs(files: Sequence[str | Path], overrides: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -121,6 +141,11 @@ def _difference(trained: Any, present: Any) -> str:
         key = next(key for key in trained | present if trained.get(key) != present.get(key))
         return f"{key}: {_difference(trained.get(key), present.get(key))}"
     return f"{trained!r} in the run, {present!r} by the configs"
+
+
+def _kind(printed: Any) -> str:
+    """Of what class a printed object is."""
+    return str(printed).partition("(")[0]
 
 
 def _target(step: Any) -> str:

@@ -15,6 +15,7 @@ import yaml
 matplotlib.use("Agg")
 from matplotlib.figure import Figure  # noqa: E402
 
+from bundle.self_cleansing import DISTRIBUTION  # noqa: E402
 from bundle.self_cleansing.data.whole_file import whole_file  # noqa: E402
 from bundle.self_cleansing.report.curves import draw_dice, draw_loss  # noqa: E402
 
@@ -57,13 +58,20 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def bundle_metadata(
-    base: Mapping[str, Any], card: Mapping[str, Any], class_names: list[str], results: Mapping[str, Any]
+    base: Mapping[str, Any],
+    card: Mapping[str, Any],
+    record: Mapping[str, Any],
+    scored: Mapping[str, Any],
+    results: Mapping[str, Any],
 ) -> dict[str, Any]:
     """metadata.json of a bundle: versions from the project's own, words from the card, channels from the classes.
 
     `channel_def` of the output names the numbers of the label map, 1..K, since MONAI Label reads it as such: channel k
-    of the network is number k + 1. `results`: of the model in evaluation.json, by protocol.
+    of the network is number k + 1. `record`, `scored`: see `write_card`. `results`: of the model in evaluation.json, by
+    protocol.
     """
+    class_names = record["settings"]["class_names"]
+    others = "" if scored == record else " The metrics are of the same training on fewer samples."
     named = ", ".join(f"{number} {name}" for number, name in enumerate(class_names, 1))
     data_format = json.loads(json.dumps(base["network_data_format"]))
     image, pred = data_format["inputs"]["image"], data_format["outputs"]["pred"]
@@ -74,7 +82,7 @@ def bundle_metadata(
         **base,
         "name": card["title"],
         "task": card["task"],
-        "description": f"{' '.join(card['overview'].split())} Research use only.",
+        "description": f"{' '.join(card['overview'].split())}{others} Research use only.",
         "data_source": card["data"].splitlines()[0].removeprefix("- Source: "),
         "image_classes": card["image_classes"],
         "label_classes": f"integer map: 0 background, {named}",
@@ -113,12 +121,12 @@ def write_card(path: Path, card: Mapping[str, Any], record: Mapping[str, Any], s
         autoescape=False,
     ).get_template("model_card.md.j2")  # fmt: skip
     text = template.render(
-        card=card, settings=settings, method=method, dice=rows, part=evaluation["part"], scored=scored["settings"],
+        card=card, settings=settings, method=method, dice=rows, part=evaluation["part"], scored=scored,
         descriptions=card["class_descriptions"], volumes=len(evaluation["cases"]), slices=evaluation["slices"],
         unit="images" if evaluation["slices"] == len(evaluation["cases"]) else "volumes",
         epochs=settings["max_epochs"], chosen=best if model == "B" else "the last epoch",
         device="the CPU" if record["device"] == "cpu" else record["device"], versions=record["versions"],
-        **facts,
+        this_code=DISTRIBUTION, **facts,
     )  # fmt: skip
     path.write_text(text, encoding="utf-8")
 

@@ -15,7 +15,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 from git_commit import git_commit  # noqa: E402
 
-from bundle.self_cleansing import __version__  # noqa: E402
+from bundle.self_cleansing import DISTRIBUTION, __version__  # noqa: E402
 from bundle.self_cleansing.data.json_file import read_json, write_json  # noqa: E402
 
 RELIABILITY = ROOT / "docs" / "results" / "reliability.json"
@@ -34,7 +34,7 @@ def write_figures(path: Path, key: str, figures: Mapping[str, Any], command: str
         ValueError: the file holds no JSON object.
     """
     content = read_json(path) if path.is_file() else {}
-    own = {"self-cleansing-bundle": __version__, "python": platform.python_version()}
+    own = {DISTRIBUTION: __version__, "python": platform.python_version()}
     versions = own | {name: version(name) for name in PACKAGES}
     begun = figures.get("commit") or git_commit()
     write_json(path, content | {key: {**figures, "command": command, "commit": begun, "versions": versions}})

@@ -41,6 +41,7 @@ from git_commit import git_commit  # noqa: E402
 from grid_cells import Cell, noise_level, read_grid, recipe_of  # noqa: E402
 from job_queue import Failed, Job, side_by_side  # noqa: E402
 
+from bundle.self_cleansing import DISTRIBUTION  # noqa: E402
 from bundle.self_cleansing.folder_lock import lock_folder  # noqa: E402  (light: a supervisor should not load torch)
 from bundle.self_cleansing.leftovers import remove_leftovers  # noqa: E402
 
@@ -164,7 +165,7 @@ class Run(Job):
             "device": record["device"],
             "threads": steps["training"]["threads"],  # an evaluation that was made up for may have had others
             "commit": ", ".join(self.state["commits"]),
-            "version": record["versions"]["self-cleansing-bundle"],  # that trained, maybe not this one
+            "version": record["versions"][DISTRIBUTION],  # that trained, maybe not this one
             "versions": record["versions"],
             "curves": {name: [float(row[name]) if row.get(name) else None for row in history] for name in CURVES},
             "evaluation": read_json(self.run / "evaluation.json"),

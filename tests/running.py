@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ TINY = {
     "cleanser#grid_size": 32,
 }
 # After a few seconds of training no prediction agrees with the labels, and the filter would decline to the end.
-_TINY_FILTER = {"label_filter#options": "{'min_agreement': 0.0, 'min_samples': 8, 'num_components': 2}"}
+_TINY_FILTER = {"label_filter#options": "{'min_agreement': 0.0, 'min_samples': 8, 'max_components': 2}"}
 TINY_METHOD = {
     "methods/self_cleansing_practical": _TINY_FILTER,
     "methods/co_training": _TINY_FILTER,
@@ -60,16 +61,25 @@ def run_bundle(action: str, overlays: list[str], cwd: Path, **settings: object) 
 
 
 def kill_once(is_time: Callable[[], bool], command: Sequence[str], cwd: Path, delay_s: float = 0.0) -> None:
-    """Start a command as `run_quietly` does, and kill it `delay_s` after it is time; fails if it ends before that."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, cwd=cwd, env=_environment(), **quiet)
-    try:
-        while not is_time() and process.poll() is None:
-            time.sleep(0.02)
-        time.sleep(delay_s)
-    finally:
-        process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, f"ended with {process.returncode} before it could be killed: {command}"
+    """Start a command as `run_quietly` does, and kill it `delay_s` after it is time; fails if it ends before that.
+
+    Or if it is not time within ten minutes: then something hangs.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as messages:
+        process = subprocess.Popen(command, cwd=cwd, env=_environment(), stdout=messages, stderr=messages)
+        latest = time.monotonic() + 600
+        try:
+            while not is_time() and process.poll() is None and time.monotonic() < latest:
+                time.sleep(0.02)
+            is_late = time.monotonic() >= latest
+            time.sleep(delay_s)
+        finally:
+            process.send_signal(signal.SIGKILL)
+        code = process.wait()
+        messages.seek(0)
+        story = f"{command}:\n{messages.read()[-3000:]}"
+    assert code == -signal.SIGKILL, f"ended with {code} before it could be killed: {story}"
+    assert not is_late, f"ran for ten minutes, and it was not time to kill it: {story}"
 
 
 def _environment() -> dict[str, str]:

@@ -108,7 +108,7 @@ def test_a_network_in_half_precision_gives_the_same_verdicts(trained, dtype, dev
     assert 0 < (half.float() - exact).abs().max() <= 40 * ROUNDOFF[dtype] * exact.abs().max()
     assert ((half > 0) != (exact > 0)).float().mean() <= ROUNDOFF[dtype]
     one, other = (
-        displacement_filter(*(area.cpu().numpy() for area in compare_areas(labels, logits > 0)), num_components=2)
+        displacement_filter(*(area.cpu().numpy() for area in compare_areas(labels, logits > 0)), max_components=2)
         for logits in (exact, half)
     )
     assert one.clean.tolist() == other.clean.tolist() == [[number % 3 != 0] for number in range(48)]

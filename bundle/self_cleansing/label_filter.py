@@ -93,7 +93,7 @@ class PublishedFilter:
 
 
 OPTIONS: dict[str, Rule] = {  # of `displacement_filter`
-    **dict.fromkeys(("num_components", "num_starts", "min_samples"), whole(1)),
+    **dict.fromkeys(("max_components", "num_starts", "min_samples"), whole(1)),
     "seen_area_px": whole(0),
     **dict.fromkeys(
         ("min_posterior", "min_seen_fraction", "min_density", "min_agreement", "no_gap_ratio", "max_one_sided"),

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from monai.transforms import Transform
 
-from . import __version__
+from . import DISTRIBUTION, __version__
 from .data.json_file import read_json, write_json
 from .distributed import from_first, is_first
 from .folder_lock import keep_folder
@@ -124,7 +124,7 @@ def write_run_record(path: str | os.PathLike[str], device: Any = "cpu", **settin
         return
     record: dict[str, Any] = {
         "settings": {name: _plain(value, name) for name, value in sorted(settings.items())},
-        "versions": {"self-cleansing-bundle": __version__} | {name: _version(name) for name in RECORDED_PACKAGES},
+        "versions": {DISTRIBUTION: __version__} | {name: _version(name) for name in RECORDED_PACKAGES},
         "device": _device_name(torch.device(device)),
     }
     if Path(path).is_file():

@@ -89,7 +89,7 @@ ROWS = [
     overlay(
         "an unknown option of the filter",
         "label_filter: {_target_: bundle.self_cleansing.label_filter.DisplacementFilter, options: {clip: 3}}",
-        "error: options of the label filter are num_components, ~; got 'clip'",
+        "error: options of the label filter are max_components, ~; got 'clip'",
     ),
     overlay(
         "an impossible augmentation",
@@ -320,7 +320,7 @@ ROWS = [
     option(
         "an odd option of the filter",
         "--label_filter#options {'oddly':3}",
-        "error: options of the label filter are num_components, ~; got 'oddly'",
+        "error: options of the label filter are max_components, ~; got 'oddly'",
     ),
     option(
         "a number of the filter in quotes",
@@ -330,8 +330,8 @@ ROWS = [
     ),
     option(
         "a filter of no components",
-        "--label_filter#options {'num_components':0}",
-        "error: label_filter options: num_components must be a whole number from 1 on, got 0; correct it "
+        "--label_filter#options {'max_components':0}",
+        "error: label_filter options: max_components must be a whole number from 1 on, got 0; correct it "
         "in the config or on the command line",
     ),
     option(

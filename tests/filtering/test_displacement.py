@@ -172,13 +172,12 @@ def test_samples_without_a_class_to_compare_can_be_believed(discs):
     assert verdicts.by_rule[:2].all()
 
 
-def test_clean_labels_split_between_two_components_stay_together():
-    """Clean labels alone: three components must share them, and believing one of the three would lose the rest."""
-    discs = make_discs(counts=(150, 0, 0, 0))
-    # The nearest component is always in; a fine resolution leaves it samples of its own.
-    never = {"same_group_px": 0.0, "no_gap_ratio": 1.1, "resolution_px": 0.1}
+def test_clean_labels_split_between_components_stay_together():
+    """Right labels that differ more than a Gaussian does, without a gap: the nearest component alone loses the rest."""
+    areas = measured(*((5 + int(60 * 0.75**i), 0.3 + 0.12 * i, 0.04 * i * (-1) ** i) for i in range(10)))
+    never = {"same_group_px": 0.0, "no_gap_ratio": 1.1, "resolution_px": 0.1}  # the nearest component is always in
     by_distance, by_gap, single = (
-        displacement_filter(*discs.areas, **never | options)
+        displacement_filter(*areas, **never | options)
         for options in ({"same_group_px": 1.0}, {"no_gap_ratio": 0.9, "max_one_sided": 1.0}, {})
     )
     assert min(by_distance.clean.mean(), by_gap.clean.mean()) > 0.95 > 0.8 > single.clean.mean() > 0.1
@@ -229,7 +228,7 @@ def test_one_sided_labels_without_a_gap_to_the_right_ones_are_not_clean_and_two_
     grown = [(12, a, 0.95 * a) for a in np.linspace(0.4, 1.6, 12)]  # by radii drawn evenly
     coarse = [(8, a, 0.5 * a) for a in np.linspace(0.6, 1.6, 8)]  # the boundary errs on both sides
     areas = measured(*right, *grown)
-    found, joined = (displacement_filter(*areas, num_components=2, max_one_sided=most) for most in (2 / 3, 1.0))
+    found, joined = (displacement_filter(*areas, max_components=2, max_one_sided=most) for most in (2 / 3, 1.0))
     assert found.clean[:270].all() and joined.clean.all()
     assert found.clean[270 : 270 + 3 * 12].all() and not found.clean[270 + 6 * 12 :].any()  # from 0.95 px on
     areas = measured(*right, *coarse)
@@ -239,7 +238,7 @@ def test_one_sided_labels_without_a_gap_to_the_right_ones_are_not_clean_and_two_
 
 def test_the_nearest_group_has_the_least_signed_and_half_the_absolute_displacement():
     areas = measured((30, 2.2, 0.0), (30, 0.6, 0.6))  # 1.1 against 0.9
-    fit = displacement_filter(*areas, num_components=2, same_group_px=0.0).fits[0]
+    fit = displacement_filter(*areas, max_components=2, same_group_px=0.0).fits[0]
     np.testing.assert_allclose(fit.mixture.means[list(fit.clean_group)], [[0.6, 0.6]], atol=0.05)
 
 
@@ -255,7 +254,7 @@ def test_a_network_that_draws_too_large_is_no_reason_to_believe_labels_that_are(
 
 def test_where_the_median_lies_between_groups_the_right_labels_are_those_that_scatter_least():
     """Half of the labels are grown, each by a radius of its own; the network draws in between."""
-    right, grown = (100, 1.9, -1.8), [(8, shift, shift) for shift in np.linspace(1.0, 5.5, 14)]
+    right, grown = (100, 2.7, -1.8), [(8, shift, shift) for shift in np.linspace(1.0, 5.5, 14)]
     areas = measured(right, *grown)
     assert 0.5 < np.median(boundary_displacement(*areas)[..., 1]) < 2.0  # where the least of the grown ones lie
     clean = displacement_filter(*areas).clean[:, 0]
@@ -268,7 +267,7 @@ def test_where_the_median_lies_between_groups_the_right_labels_are_those_that_sc
 def test_sides_are_meant_beside_the_believed_labels_wherever_the_network_draws(offset, left, joined):
     """Forty labels 1 px larger than the right ones, and with that nearly all or 5/8 of what they are off by."""
     right, others = (100, 0.2 + abs(offset), offset), (40, left - 1.0 + abs(offset + 1.0), offset + 1.0)
-    clean = displacement_filter(*measured(right, others), num_components=2, no_gap_ratio=0.0).clean[:, 0]
+    clean = displacement_filter(*measured(right, others), max_components=2, no_gap_ratio=0.0).clean[:, 0]
     assert clean[:100].all() and clean[100:].mean() == joined
 
 
@@ -284,9 +283,9 @@ def test_a_group_is_joined_as_it_would_be_if_the_network_did_not_draw_too_large(
     for offset in (0.0, -1.5):
         signed = shift + offset
         groups = [(n, a, s) for n, a, s in zip((100, 40), left + np.abs(signed), signed, strict=True)]
-        clean = displacement_filter(*measured(*groups), num_components=2, same_group_px=1.7).clean
+        clean = displacement_filter(*measured(*groups), max_components=2, same_group_px=1.7).clean
         assert clean.all(), offset
-        clean = displacement_filter(*measured(*groups), num_components=2, same_group_px=1.6).clean
+        clean = displacement_filter(*measured(*groups), max_components=2, same_group_px=1.6).clean
         assert clean[:100].mean() > 0.95 and not clean[100:].any(), offset  # 1.0 + (0.3 + 1.0) / 2 = 1.65 px
 
 
@@ -296,10 +295,20 @@ def test_components_are_no_narrower_than_the_resolution():
 
 
 def test_a_posterior_is_at_most_one_where_the_shares_of_a_group_round_to_above_it():
-    verdicts = displacement_filter(*measured((2000, 0.4, 0.0), (1000, 0.6, 0.2)), same_group_px=100.0)
+    areas = measured((2000, 0.4, 0.0), (1000, 0.6, 0.2))
+    verdicts = displacement_filter(*areas, same_group_px=100.0, resolution_px=0.01)
     (fit,) = verdicts.fits
-    assert fit.clean_group == (0, 1, 2, 3) and (fit.mixture.posteriors.sum(axis=1) > 1).any()
+    assert len(fit.clean_group) == len(fit.mixture.weights) > 1 and (fit.mixture.posteriors.sum(axis=1) > 1).any()
     assert verdicts.posterior.max() == 1
+
+
+def test_there_are_as_many_components_as_the_labels_give_evidence_for():
+    """Of groups far apart each gets one, up to the limit; of labels that err alike, all are believed."""
+    groups = [(60, 0.5, 0.0), (60, 3.0, 2.9), (60, 3.0, -2.9)]
+    fits = [displacement_filter(*measured(*groups[:number])).fits[0] for number in (1, 2, 3)]
+    assert [len(fit.mixture.weights) for fit in fits] == [1, 2, 3]
+    assert displacement_filter(*measured(groups[0])).clean.all()
+    assert len(displacement_filter(*measured(*groups), max_components=2).fits[0].mixture.weights) == 2
 
 
 def test_as_few_samples_as_allowed_are_split():
@@ -308,10 +317,13 @@ def test_as_few_samples_as_allowed_are_split():
     assert displacement_filter(*(area[1:] for area in areas)).reason == "only 23 samples to compare, 24 needed"
 
 
-def test_as_many_different_samples_as_components_are_split():
-    areas = [np.repeat(area, 10, axis=0) for area in measured((1, 0.3, 0.0), (1, 0.5, 0.1), (1, 1.1, 1.0), (1, 3, -3))]
-    assert displacement_filter(*areas).reason == ""
-    assert displacement_filter(*areas, num_components=5).reason != ""
+@pytest.mark.parametrize("distinct", [1, 2, 3])
+def test_there_are_no_more_components_than_different_samples(distinct):
+    groups = [(1, 0.3, 0.0), (1, 1.9, 1.9), (1, 3, -3)][:distinct]
+    areas = [np.repeat(area, 30, axis=0) for area in measured(*groups)]
+    fit = displacement_filter(*areas).fits[0]
+    assert len(fit.mixture.weights) == distinct
+    assert displacement_filter(*areas).clean[:, 0].tolist() == [True] * 30 + [False] * 30 * (distinct - 1)
 
 
 def test_if_the_network_does_not_agree_with_the_labels_it_would_believe_it_is_to_blame():

@@ -46,6 +46,13 @@ def test_errors_below_a_pixel_count(offset, word):
     assert doubt.startswith(f"40% of the labels are {word}")
 
 
+def test_labels_that_form_one_group_are_said_to():
+    signed = np.random.default_rng(0).uniform(0, 4, 40)
+    fit = Fit(np.stack([signed, signed], axis=1), np.ones(40, bool), fit_mixture(signed[:, None] * [1, 1], 1), (0,), "")
+    one = Verdicts(np.ones((40, 1), bool), np.ones((40, 1)), np.zeros((40, 1), bool), (fit,))
+    assert doubts(one) == ("the labels form one group, so none was left out for its outline",)
+
+
 def test_a_quarter_on_the_other_side_is_enough():
     assert doubts(judged({0: 50, 3: 40, -3: 10})) == ()
     assert len(doubts(judged({0: 50, 3: 40, -3: 9}))) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -343,6 +344,7 @@ def test_a_network_trained_on_all_is_shared_with_the_scores_of_another(run_dir, 
     mean = json.loads((run_dir / "evaluation.json").read_text())["results"]["L"]["full_size"]["mean"]
     metadata = json.loads((tmp_path / NAME / "configs" / "metadata.json").read_text())
     assert metadata["eval_metrics"]["mean_dice_full_size"] == mean / 100
+    assert "The metrics are of the same training on fewer samples." in metadata["description"]
 
 
 @pytest.mark.parametrize(
@@ -356,7 +358,7 @@ def test_a_network_trained_on_all_is_shared_with_the_scores_of_another(run_dir, 
             "more epochs",
             r"other was not trained with these config files: they differ in max_epochs \(5 in the run, 4 by",
         ),
-        ("nowhere", "other does not exist; pass --run_dir of a finished run"),
+        ("nowhere", "other does not exist; pass --scores_of of a finished run"),
     ],
 )
 def test_scores_of_another_training_are_refused(run_dir, trained_on_all, tmp_path, program, other, message):
@@ -369,6 +371,41 @@ def test_scores_of_another_training_are_refused(run_dir, trained_on_all, tmp_pat
     with pytest.raises(SystemExit, match=f"^error: .*{message}"):
         program.main([*arguments(trained_on_all, tmp_path / "out"), "--scores_of", str(folder)])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_of_another_version_is_exported_with_a_warning(run_dir, tmp_path, program, capsys):
+    """Its filter may have had other options; what is of another kind, or of this version, is another training."""
+    run = shutil.copytree(run_dir, tmp_path / "run")
+    record = json.loads((run / "run.json").read_text())
+    record["versions"]["self-cleansing-bundle"] = "0.0.1"
+    record["settings"]["label_filter"] = "DisplacementFilter(seed=0)"
+    (run / "run.json").write_text(json.dumps(record))
+    program.main(arguments(run, tmp_path / "out"))
+    assert "by version 0.0.1 of this code, which differs in label_filter ('Disp" in capsys.readouterr().out
+    (archive,) = (tmp_path / "out").iterdir()
+    card = zipfile.ZipFile(archive).read(f"{NAME}/docs/README.md").decode()
+    assert ", by version 0.0.1 of this code. Inference" in card
+    this = record | {"versions": json.loads((run_dir / "run.json").read_text())["versions"]}
+    other_filter = record | {"settings": record["settings"] | {"label_filter": "MixtureFilter(seed=0)"}}
+    other_loss = record | {"settings": record["settings"] | {"loss": record["settings"]["loss"] + "x"}}
+    for refused, name in ((this, "label_filter"), (other_filter, "label_filter"), (other_loss, "loss")):
+        (run / "run.json").write_text(json.dumps(refused))
+        with pytest.raises(SystemExit, match=rf"differ in {name} \("):
+            program.main(arguments(run, tmp_path / "other"))
+
+
+def test_make_exports_the_networks_of_the_repository(tmp_path, program, monkeypatch):
+    """With the recipe of the Makefile, as it stands."""
+    monkeypatch.chdir(ROOT)
+    lines = subprocess.run(["make", "--dry-run", "bundles"], capture_output=True, text=True, check=True).stdout
+    lines = lines.replace("\\\n", " ").splitlines()
+    commands = [shlex.split(line.partition("export_bundle.py")[2]) for line in lines if "export_bundle.py" in line]
+    assert len(commands) == len(list((ROOT / "docs" / "cards").glob("*.yaml"))) == 2
+    for command in commands:
+        program.main([*command, "--output_dir", str(tmp_path)])
+    (hearts,) = tmp_path.glob(f"{NAME}_v*.zip")
+    assert "not those of this bundle's own network" in zipfile.ZipFile(hearts).read(f"{NAME}/docs/README.md").decode()
+    assert len(list(tmp_path.glob("*.zip"))) == 2
 
 
 def test_configs_of_another_training_are_refused(run_dir, tmp_path, program):

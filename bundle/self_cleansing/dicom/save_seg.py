@@ -21,14 +21,13 @@ from monai.utils import ImageMetaKey
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DA, TM
 
-from .. import __version__
+from .. import DISTRIBUTION, __version__
 from ..data.labels import label_map
 from ..data.whole_file import whole_file
 from .codes import SCHEME, Code, coded_class
 from .quiet import quiet
 from .series import Series, read_series
 
-MANUFACTURER = "self-cleansing-bundle"
 SERIES_NUMBER = 300  # viewers sort by it: behind the scanner's own series
 _MAY_BE_EMPTY = {  # highdicom demands these attributes, and of some that the value is valid; DICOM lets them be empty
     **dict.fromkeys(("PatientID", "PatientName", "AccessionNumber", "StudyID"), str),
@@ -149,7 +148,7 @@ def _segmentation(
                 series_number=SERIES_NUMBER,
                 sop_instance_uid=hd.UID(),
                 instance_number=1,
-                manufacturer=MANUFACTURER,
+                manufacturer=DISTRIBUTION,
                 manufacturer_model_name="self_cleansing",
                 software_versions=__version__,
                 device_serial_number=__version__,

@@ -32,6 +32,9 @@ def doubts(verdicts: Verdicts) -> tuple[str, ...]:
         if fit.mixture is None:
             found.append(f"the labels could not be told apart ({fit.reason}), so none was left out for its outline")
             continue
+        if len(fit.mixture.weights) == 1:
+            found.append("the labels form one group, so none was left out for its outline")
+            continue
         # One fit for all classes: where a rule turned one class down, the others still have the sample's verdict.
         classes = slice(None) if len(verdicts.fits) == 1 else slice(k, k + 1)
         clean, posterior = verdicts.clean[fit.fitted, classes], verdicts.posterior[fit.fitted, classes]
