@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -136,10 +137,15 @@ def led_by_the_trainer(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _difference(trained: Any, present: Any) -> str:
-    """Where two settings differ, in words; of two mappings the first key that does."""
+    """Where two settings differ, in words; of two mappings the first key that does, of printed objects all options."""
     if isinstance(trained, dict) and isinstance(present, dict):
         key = next(key for key in trained | present if trained.get(key) != present.get(key))
         return f"{key}: {_difference(trained.get(key), present.get(key))}"
+    if all(isinstance(text, str) and "(" in text for text in (trained, present)) and _kind(trained) == _kind(present):
+        options = [re.split(r"[,\s]*[,({]\s*", text.rstrip(")}")) for text in (trained, present)]
+        trained, present = (", ".join(one for one in these if one not in others) or "nothing else"
+                            for these, others in (options, options[::-1]))  # fmt: skip
+        return f"{trained} in the run, {present} by the configs"
     return f"{trained!r} in the run, {present!r} by the configs"
 
 

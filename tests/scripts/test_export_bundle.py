@@ -378,10 +378,12 @@ def test_a_run_of_another_version_is_exported_with_a_warning(run_dir, tmp_path, 
     run = shutil.copytree(run_dir, tmp_path / "run")
     record = json.loads((run / "run.json").read_text())
     record["versions"]["self-cleansing-bundle"] = "0.0.1"
-    record["settings"]["label_filter"] = "DisplacementFilter(seed=0)"
+    record["settings"]["label_filter"] = "DisplacementFilter(options={'oddly': 4}, unit='image', seed=7)"
     (run / "run.json").write_text(json.dumps(record))
     program.main(arguments(run, tmp_path / "out"))
-    assert "by version 0.0.1 of this code, which differs in label_filter ('Disp" in capsys.readouterr().out
+    warning = capsys.readouterr().out
+    assert "by version 0.0.1 of this code, which differs in label_filter ('oddly': 4}, seed=7 in the run, " in warning
+    assert "unit" not in warning and "seed=0" in warning  # what is the same is not said
     (archive,) = (tmp_path / "out").iterdir()
     card = zipfile.ZipFile(archive).read(f"{NAME}/docs/README.md").decode()
     assert ", by version 0.0.1 of this code. Inference" in card
