@@ -141,12 +141,17 @@ def _difference(trained: Any, present: Any) -> str:
     if isinstance(trained, dict) and isinstance(present, dict):
         key = next(key for key in trained | present if trained.get(key) != present.get(key))
         return f"{key}: {_difference(trained.get(key), present.get(key))}"
-    if all(isinstance(text, str) and "(" in text for text in (trained, present)) and _kind(trained) == _kind(present):
+    if _is_one_line(trained) and _is_one_line(present) and _kind(trained) == _kind(present):
         options = [re.split(r"[,\s]*[,({]\s*", text.rstrip(")}")) for text in (trained, present)]
         trained, present = (", ".join(one for one in these if one not in others) or "nothing else"
                             for these, others in (options, options[::-1]))  # fmt: skip
         return f"{trained} in the run, {present} by the configs"
     return f"{trained!r} in the run, {present!r} by the configs"
+
+
+def _is_one_line(value: Any) -> bool:
+    """Whether it is an object's class and options, printed in a line; networks and losses print a tree."""
+    return isinstance(value, str) and "(" in value and "\n" not in value
 
 
 def _kind(printed: Any) -> str:
