@@ -19,7 +19,7 @@ CELL = ("dataset", "preset", "noise", "method", "noise_seed", "training_seed")
 COLUMNS = (
     *("dataset", "preset", "protocol", "method", "oracle_noise", "noise", "alpha", "beta"),
     *("noise_seed", "training_seed", "model", "structure", "dice_per_volume", "dice_per_slice"),
-    *("seconds", "cpu_seconds", "peak_memory_mb", "device", "threads", "commit", "version"),
+    *("seconds", "cpu_seconds", "peak_memory_mb", "device", "arithmetic", "threads", "commit", "version"),
 )
 SORTED_BY = ("dataset", "preset", "protocol", "alpha", "beta", *CELL[2:], "model", "structure")
 FILTER = ("filter_precision", "filter_recall", "filter_recall_marked")

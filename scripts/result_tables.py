@@ -257,25 +257,25 @@ def _scores(rows: Sequence[Row], model: str) -> dict[tuple[str, str, str], float
 
 
 def cost(rows: Sequence[Row], name: str, title: str) -> Table:
-    """Time and memory of one training, per method and machine, over all noises and seeds."""
+    """Time and memory of one training, per method and kind of machine, over all noises and seeds."""
     cells = {tuple(row[key] for key in ("noise", "method", "noise_seed", "training_seed")): row for row in rows}
-    groups = grouped(list(cells.values()), "method", "device", "threads")
+    groups = grouped(list(cells.values()), "method", "device", "arithmetic", "threads")
     groups = sorted(groups, key=lambda group: (rank(group[0][0]), group[0]))
     lines = [
         [
-            *(method, device, threads, str(len(some))),
+            *(method, device, arithmetic, threads, str(len(some))),
             spread(known(some, "seconds"), digits=0),
             spread(known(some, "cpu_seconds"), digits=0),
             f"{max(memory):.0f}" if (memory := known(some, "peak_memory_mb")) else "-",
         ]
-        for (method, device, threads), some in groups
+        for (method, device, arithmetic, threads), some in groups
     ]
-    header = ["method", "device", "threads", "trainings", "seconds", "CPU seconds", "peak memory / MB"]
+    header = ["method", "device", "arithmetic", "threads", "trainings", "seconds", "CPU seconds", "peak memory / MB"]
     notes = [
         "Seconds: one training, mean \u00b1 standard deviation (number of trainings), by the clock.",
         "CPU seconds: of all threads; what the load of the machine changes least. Memory: greatest of the host's.",
     ]
-    return Table(f"{name}_cost", f"{title}: cost", header, lines, notes, 3)
+    return Table(f"{name}_cost", f"{title}: cost", header, lines, notes, 4)
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:

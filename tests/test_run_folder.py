@@ -12,6 +12,7 @@ import torch
 
 from bundle.self_cleansing import __version__, run_folder
 from bundle.self_cleansing.folder_lock import LOCK, lock_folder
+from bundle.self_cleansing.inferers import mixed_precision
 from bundle.self_cleansing.run_folder import (
     claim_output_dir,
     described,
@@ -117,6 +118,16 @@ def test_a_record_that_changes_is_replaced_and_the_change_is_named(tmp_path, cap
         write_run_record(tmp_path / "run.json", seed=2, epochs=5)
     assert "differs from the earlier record in seed" in caplog.text
     assert json.loads((tmp_path / "run.json").read_text())["settings"]["seed"] == 2
+
+
+def test_the_record_says_what_auto_comes_to_on_this_machine(tmp_path, caplog, monkeypatch):
+    for has_bfloat16, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(mixed_precision, "cpu_has_bfloat16", lambda answer=has_bfloat16: answer)
+        write_run_record(tmp_path / "run.json", precision="auto")
+        record = json.loads((tmp_path / "run.json").read_text())
+        assert record["settings"] == {"precision": "auto"} and record["arithmetic"] == expected
+    # As when a run goes on on a processor without it.
+    assert "differs from the earlier record in arithmetic" in caplog.text
 
 
 def test_an_object_is_no_plain_setting(tmp_path):

@@ -16,6 +16,7 @@ from monai.bundle import ConfigParser
 from running import ROOT, bundle_command, kill_once, run_bundle
 
 from bundle.self_cleansing.folder_lock import LOCK, lock_folder
+from bundle.self_cleansing.inferers.mixed_precision import arithmetic
 
 METHODS = ["self_cleansing_practical", "self_cleansing_paper"]
 
@@ -87,6 +88,7 @@ def test_the_precision_asked_for_is_that_of_the_gpu(precision, dtype):
     parser = ConfigParser()
     parser.read_config(str(ROOT / "configs" / "train.yaml"))
     parser.update({"device": "cuda:0", "precision": precision})
+    assert arithmetic(precision, torch.device("cuda:0")) == str(dtype or torch.float32).removeprefix("torch.")
     for engine in ("train#trainer", "validate#evaluator"):
         assert parser.get_parsed_content(f"{engine}#amp") is (dtype is not None)
         if dtype is not None:  # MONAI's default is float16

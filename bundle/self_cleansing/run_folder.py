@@ -18,6 +18,7 @@ from . import DISTRIBUTION, __version__
 from .data.json_file import read_json, write_json
 from .distributed import from_first, is_first
 from .folder_lock import keep_folder
+from .inferers.mixed_precision import arithmetic
 from .leftovers import remove_leftovers
 
 logger = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ def _take_output_dir(folder: Path, resume: bool) -> None:
 
 
 def write_run_record(path: str | os.PathLike[str], device: Any = "cpu", **settings: Any) -> None:
-    """Write what a run is made of: its settings, the versions of the packages, and the device.
+    """Write what a run is made of: its settings, the versions of the packages, the device, and what it computes in.
 
     There is no time in it, nor anything else that differs between two starts of one command: the record of a resumed
     or repeated run is byte for byte that of the first, which is how one sees that they are the same run. (When it
@@ -115,7 +116,8 @@ def write_run_record(path: str | os.PathLike[str], device: Any = "cpu", **settin
     Args:
         path: the JSON file.
         device: torch.device or its name.
-        settings: numbers, text, booleans, None, or lists and mappings of these.
+        settings: numbers, text, booleans, None, or lists and mappings of these. Of a `precision` among them the record
+            says as well what it comes to on this machine (`arithmetic`).
 
     Raises:
         TypeError: if a setting is anything else; it is named.
@@ -127,6 +129,8 @@ def write_run_record(path: str | os.PathLike[str], device: Any = "cpu", **settin
         "versions": {DISTRIBUTION: __version__} | {name: _version(name) for name in RECORDED_PACKAGES},
         "device": _device_name(torch.device(device)),
     }
+    if "precision" in settings:
+        record["arithmetic"] = arithmetic(settings["precision"], torch.device(device))
     if Path(path).is_file():
         found = read_json(path)
         parts = {part: found.get(part) for part in ("settings", "versions")}
@@ -137,8 +141,7 @@ def write_run_record(path: str | os.PathLike[str], device: Any = "cpu", **settin
             for name in {**record[part], **earlier[part]}
             if record[part].get(name) != earlier[part].get(name)
         )
-        if record["device"] != found.get("device"):
-            differing.append("device")
+        differing += [name for name in ("device", "arithmetic") if record.get(name) != found.get(name)]
         if differing:
             logger.warning("%s is replaced; it differs from the earlier record in %s", path, ", ".join(differing))
     write_json(path, record)

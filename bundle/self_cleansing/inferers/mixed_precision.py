@@ -22,6 +22,19 @@ def cpu_has_bfloat16() -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
+def arithmetic(precision: str, device: torch.device) -> str:
+    """What a training computes its network in: 'float32', 'bfloat16' or 'float16'.
+
+    Args:
+        precision: one of `PRECISIONS`.
+        device: of the network.
+    """
+    if device.type == "cuda":
+        return "float16" if precision == "auto" else precision
+    wanted = precision == "bfloat16" or (precision == "auto" and cpu_has_bfloat16())
+    return "bfloat16" if device.type == "cpu" and wanted else "float32"
+
+
 class MixedPrecisionInferer(SimpleInferer):
     """Run the network on CPU tensors under autocast and return float32, a tuple of it for a tuple; elsewhere, as it is.
 
@@ -36,7 +49,7 @@ class MixedPrecisionInferer(SimpleInferer):
         super().__init__()
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-        self.autocast = precision == "bfloat16" or (precision == "auto" and cpu_has_bfloat16())
+        self.autocast = arithmetic(precision, torch.device("cpu")) == "bfloat16"
 
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if inputs.device.type != "cpu" or not self.autocast:
