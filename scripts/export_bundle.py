@@ -50,6 +50,7 @@ NEEDED = {
     "run.json": ("settings", "versions", "device"),
     "evaluation.json": ("part", "cases", "slices", "classes", "results"),
 }
+NEEDED_SETTINGS = ("class_names", "dataset_dir", "samples")  # of run.json, that no config could give
 UNSEEN_PARTS = ("test", "holdout")
 LARGE_FILE = 25 * 2**20  # bytes; the zoo keeps larger ones elsewhere and lists them
 LARGE_FILES = "large_files.yml"
@@ -139,7 +140,10 @@ def _of_the_run(run_dir: Path, name: str, option: str = "--run_dir") -> dict[str
         remedy = "evaluate it with configs/evaluate.yaml first" if name == "evaluation.json" else "let it finish first"
         raise FileNotFoundError(f"run {run_dir} has no {name}; {remedy}")
     content = read_json(run_dir / name)
-    if missing := [key for key in NEEDED[name] if key not in content]:
+    missing = [key for key in NEEDED[name] if key not in content]
+    if name == "run.json" and not missing:
+        missing = [f"settings: {key}" for key in NEEDED_SETTINGS if key not in content["settings"]]
+    if missing:
         raise ValueError(f"{run_dir / name} lacks {', '.join(missing)}; restore it, or make it again")
     return content
 

@@ -142,7 +142,7 @@ def _difference(trained: Any, present: Any) -> str:
         key = next(key for key in trained | present if trained.get(key) != present.get(key))
         return f"{key}: {_difference(trained.get(key), present.get(key))}"
     if _is_one_line(trained) and _is_one_line(present) and _kind(trained) == _kind(present):
-        options = [re.split(r"[,\s]*[,({]\s*", text.rstrip(")}")) for text in (trained, present)]
+        options = [[one for one in re.split(r"\s*[,(){}]\s*", text) if one] for text in (trained, present)]
         trained, present = (", ".join(one for one in these if one not in others) or "nothing else"
                             for these, others in (options, options[::-1]))  # fmt: skip
         return f"{trained} in the run, {present} by the configs"

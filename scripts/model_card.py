@@ -71,7 +71,7 @@ def bundle_metadata(
     protocol.
     """
     class_names = record["settings"]["class_names"]
-    others = "" if scored == record else " The metrics are of the same training on fewer samples."
+    others = " The metrics are of the same training on fewer samples." if lends_scores(scored, record) else ""
     named = ", ".join(f"{number} {name}" for number, name in enumerate(class_names, 1))
     data_format = json.loads(json.dumps(base["network_data_format"]))
     image, pred = data_format["inputs"]["image"], data_format["outputs"]["pred"]
@@ -91,6 +91,11 @@ def bundle_metadata(
         "references": list(card["references"]),
         "network_data_format": data_format,
     }
+
+
+def lends_scores(scored: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
+    """Whether the scores are not the network's own but those of another run, by the two run.json."""
+    return scored != record
 
 
 def write_card(path: Path, card: Mapping[str, Any], record: Mapping[str, Any], scored: Mapping[str, Any],
@@ -126,7 +131,7 @@ def write_card(path: Path, card: Mapping[str, Any], record: Mapping[str, Any], s
         unit="images" if evaluation["slices"] == len(evaluation["cases"]) else "volumes",
         epochs=settings["max_epochs"], chosen=best if model == "B" else "the last epoch",
         device="the CPU" if record["device"] == "cpu" else record["device"], versions=record["versions"],
-        this_code=DISTRIBUTION, **facts,
+        this_code=DISTRIBUTION, lent=lends_scores(scored, record), **facts,
     )  # fmt: skip
     path.write_text(text, encoding="utf-8")
 

@@ -358,6 +358,7 @@ def test_a_network_trained_on_all_is_shared_with_the_scores_of_another(run_dir, 
             "more epochs",
             r"other was not trained with these config files: they differ in max_epochs \(5 in the run, 4 by",
         ),
+        ("how many slices not recorded", r"other/run\.json lacks settings: samples; restore it, or make it again"),
         ("nowhere", "other does not exist; pass --scores_of of a finished run"),
     ],
 )
@@ -367,6 +368,8 @@ def test_scores_of_another_training_are_refused(run_dir, trained_on_all, tmp_pat
         shutil.copytree(run_dir, folder)
         record = json.loads((trained_on_all / "run.json").read_text())
         record["settings"]["max_epochs"] += other == "more epochs"
+        if other == "how many slices not recorded":
+            del record["settings"]["samples"]
         (folder / "run.json").write_text(json.dumps(record))
     with pytest.raises(SystemExit, match=f"^error: .*{message}"):
         program.main([*arguments(trained_on_all, tmp_path / "out"), "--scores_of", str(folder)])
@@ -382,7 +385,7 @@ def test_a_run_of_another_version_is_exported_with_a_warning(run_dir, tmp_path, 
     (run / "run.json").write_text(json.dumps(record))
     program.main(arguments(run, tmp_path / "out"))
     warning = capsys.readouterr().out
-    assert "by version 0.0.1 of this code, which differs in label_filter ('oddly': 4}, seed=7 in the run, " in warning
+    assert "by version 0.0.1 of this code, which differs in label_filter ('oddly': 4, seed=7 in the run, " in warning
     assert "unit" not in warning and "seed=0" in warning  # what is the same is not said
     (archive,) = (tmp_path / "out").iterdir()
     card = zipfile.ZipFile(archive).read(f"{NAME}/docs/README.md").decode()
