@@ -36,7 +36,7 @@ ABLATION = ("baseline", "lcm", "lcm_pred", "lcm_avg", "self_cleansing_paper")
 ORDER = (
     *COMPARED,
     *("self_cleansing_off", "self_cleansing_narrow", "lcm", "lcm_pred", "lcm_avg", "pick_and_learn_qam"),
-    *("co_training", "gce", "sce", "noise_robust_dice", "t_loss", "ema_early_stopping"),
+    *("co_training", "gce", "sce", "noise_robust_dice", "t_loss", "ema_early_stopping", "dice_ce"),
 )  # of rows, columns and colours; other methods follow
 MODELS = {"B": "best epoch on the validation part", "L": "last epoch"}
 DAGGER = "\u2020"
