@@ -27,12 +27,19 @@ def test_order_ids_and_contents():
     assert bank.sample_ids == ["p2/0", "p2/1", "p2/2", "p10/0", "p1/0", "p1/1"]
     assert bank.cases == ["p2", "p10", "p1"]
     assert bank.case_index.tolist() == [0, 0, 0, 1, 2, 2]
+    assert torch.equal(bank.patient_index, bank.case_index)  # no entry names a patient
     assert len(bank) == 6
     assert bank.images.shape == (6, 1, 8, 4) and bank.images.dtype == torch.float32
     assert bank.labels.shape == (6, 2, 8, 4) and bank.labels.dtype == torch.uint8
     assert bank.images[:, 0, 7, 3].tolist() == [200, 201, 202, 1000, 100, 101]
     assert bank.labels[:, 1, 0, 0].tolist() == [0, 1, 0, 0, 0, 1]
     assert bank.images.is_contiguous() and bank.labels.is_contiguous()
+
+
+def test_cases_of_one_patient_have_its_number():
+    data = [item | {"patient": name} for item, name in zip(items(), ("b", "a", "b"), strict=True)]
+    bank = SliceBank(data, lambda item: volume(item["case"]), progress=False)
+    assert bank.patient_index.tolist() == [0, 0, 0, 1, 0, 0] and bank.case_index.tolist() == [0, 0, 0, 1, 2, 2]
 
 
 def test_items():

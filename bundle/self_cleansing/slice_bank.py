@@ -70,6 +70,8 @@ class SliceBank(Dataset):
         clean_labels: uint8 like `labels`, or None unless every entry has one.
         sample_ids: N strings `<case>/<slice>`, slices counted from 0 along the last axis.
         case_index: int64 (N,), position of the sample's case in `cases`.
+        patient_index: int64 (N,), the sample's patient, numbered by first appearance; a case whose entry names no
+            `patient` is one.
         cases: case ids.
 
     Raises:
@@ -116,6 +118,9 @@ class SliceBank(Dataset):
             f"{case}/{index}" for case, depth in zip(self.cases, depths, strict=True) for index in range(depth)
         ]
         self.case_index = torch.repeat_interleave(torch.arange(len(depths)), torch.tensor(depths))
+        patients = [str(item.get("patient", case)) for item, case in zip(data, self.cases, strict=True)]
+        number = {name: place for place, name in enumerate(dict.fromkeys(patients))}
+        self.patient_index = torch.tensor([number[name] for name in patients])[self.case_index]
         self.images, self.labels = arrays["image"], arrays["label"]
         self.clean_labels = arrays.get("clean_label")
 

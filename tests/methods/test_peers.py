@@ -65,7 +65,7 @@ def teachers(seed: int = 0) -> HalfSetTeachers:
     return HalfSetTeachers(network(), CASES, seed)
 
 
-def test_halves_are_of_whole_cases_and_of_equal_number():
+def test_halves_are_of_whole_patients_and_of_equal_number():
     halves = {teachers(seed).in_second_half.tolist().__str__() for seed in range(20)}
     assert len(halves) > 2  # they depend on the seed
     half = teachers().in_second_half
@@ -95,6 +95,6 @@ def test_a_teacher_learns_from_its_own_half_only():
     assert all(parameter.grad is not None for parameter in pair.second.parameters())
 
 
-def test_one_case_cannot_be_halved():
-    with pytest.raises(ValueError, match="at least two training cases, got one"):
+def test_one_patient_cannot_be_halved():
+    with pytest.raises(ValueError, match="at least two training patients, got one"):
         HalfSetTeachers(nn.Conv2d(1, 1, 1), torch.zeros(5, dtype=torch.int64))

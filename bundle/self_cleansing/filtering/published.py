@@ -33,8 +33,9 @@ class FilterGuards:
         empty_label_against_prediction_is_noisy: an empty label where the network sees more than `seen_area_px`
             pixels is noisy, and set aside before the fit. Trap: missing labels put an atom at loss 1, the high
             component collapses on it, and labels with boundary noise are then all called clean.
-        both_empty_is_clean: label and prediction empty is clean, and set aside before the fit. Trap: the loss is 0
-            by definition, and the atom at 0 takes the low component away from the labels that are really good.
+        both_empty_is_clean: label and prediction empty is clean, and set aside before the fit. Trap: probabilities are
+            never exactly 0, so the loss of an empty label is 1 whatever the network sees, and rightly empty labels are
+            called noisy with the missing ones.
         threshold_between_means: clean iff the loss is below the crossing of the components between their means.
             Trap: when the high component is wide, its tail wins on the far left, and the smallest losses of all are
             called noisy.

@@ -57,14 +57,14 @@ class PeerNetworks(TwoNetworks):
 
 
 class HalfSetTeachers(TwoNetworks):
-    """Each network sees the samples of one half of the cases only.
+    """Each network sees the samples of one half of the patients only.
 
-    The halves are drawn by case, not by slice: neighbouring slices share their anatomy, and a network that has seen one
-    would not judge the other out of sample.
+    The halves are drawn by patient, not by slice: slices and frames of one patient share their anatomy, and a network
+    that has seen one would not judge the other out of sample.
 
     Args:
         first: as in `TwoNetworks`; it sees the first half.
-        case_index: int64 (N,), the case of every training sample.
+        patient_index: int64 (N,), the patient of every training sample.
         seed: of the halves.
 
     Shapes:
@@ -74,20 +74,20 @@ class HalfSetTeachers(TwoNetworks):
         in_second_half: bool (N,).
 
     Raises:
-        ValueError: if there is one case only.
+        ValueError: if there is one patient only.
     """
 
     in_second_half: Tensor
 
-    def __init__(self, first: nn.Module, case_index: Tensor, seed: int = 0) -> None:
+    def __init__(self, first: nn.Module, patient_index: Tensor, seed: int = 0) -> None:
         super().__init__(first)
-        cases = torch.unique(case_index)
-        if len(cases) < 2:
+        patients = torch.unique(patient_index)
+        if len(patients) < 2:
             raise ValueError(
-                "two half sets need at least two training cases, got one; add cases to the split's train part"
+                "two half sets need at least two training patients, got one; add patients to the split's train part"
             )
-        order = torch.randperm(len(cases), generator=torch.Generator().manual_seed(seed))
-        halves = torch.isin(case_index, cases[order[len(cases) // 2 :]])
+        order = torch.randperm(len(patients), generator=torch.Generator().manual_seed(seed))
+        halves = torch.isin(patient_index, patients[order[len(patients) // 2 :]])
         self.register_buffer("in_second_half", halves.to(next(first.parameters()).device))
 
     def forward(self, image: Tensor, index: Tensor) -> Tensor:
@@ -107,5 +107,5 @@ class HalfSetTeachers(TwoNetworks):
         return torch.cat(logits)[torch.argsort(order)]
 
     def out_of_sample(self, image: Tensor, index: Tensor) -> Tensor:
-        """Return the logits (B, K, H, W) of every sample by the teacher that never saw its case."""
+        """Return the logits (B, K, H, W) of every sample by the teacher that never saw its patient."""
         return self.each_by(image, ~self.in_second_half[index.to(self.in_second_half.device)])
