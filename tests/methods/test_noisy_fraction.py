@@ -10,11 +10,10 @@ from ignite.engine import Engine
 
 from bundle.self_cleansing.handlers import History
 from bundle.self_cleansing.methods import EstimateNoise, ForgetRate, image_noise, pixel_noise
-from bundle.self_cleansing.methods.confident_joint import LEVELS, confident_joint, label_histograms
-from bundle.self_cleansing.methods.noise_estimate import share_of_high, wrong_pixel_shares
+from bundle.self_cleansing.methods.confident_joint import confident_joint, label_histograms
+from bundle.self_cleansing.methods.noise_estimate import share_of_high
 from bundle.self_cleansing.methods.noisy_fraction import wrong_pixels
 
-N = 20000
 NAMES = ["one", "two"]
 LABELS = torch.zeros(2, 2, 8, 8, dtype=torch.uint8)
 
@@ -147,39 +146,14 @@ def test_what_a_run_was_told_is_in_its_settings():
     assert len(shown) == 4
 
 
-def counted(background: torch.Tensor, foreground: torch.Tensor) -> torch.Tensor:
-    """Histograms (1, 2, LEVELS) of foreground probabilities of pixels labelled background and foreground."""
-    probs = torch.cat([background, foreground])[None, None, None]
-    label = torch.cat([torch.zeros(len(background)), torch.ones(len(foreground))])[None, None, None]
-    return label_histograms(probs, label)
+def test_the_confident_joint_does_not_see_the_rim_of_grown_labels():
+    """A known limit of 'auto': 40 % of the foreground is rim, which the network finds less sure than the core."""
 
+    def around(logit: float, count: int) -> torch.Tensor:
+        return torch.sigmoid(logit + 0.3 * torch.randn(count, generator=generator))
 
-def around(logit: float, count: int, seed: int) -> torch.Tensor:
-    """Probabilities whose logits scatter by 0.3."""
-    return torch.sigmoid(logit + 0.3 * torch.randn(count, generator=torch.Generator().manual_seed(seed)))
-
-
-def test_wrong_pixels_of_grown_labels_are_estimated_where_the_confident_joint_sees_none():
-    """40 % of the foreground is rim of grown labels, 2 % of the background of missing ones; the rim is in between."""
-    far, missing = around(-4.0, 98 * N // 100, 1), around(3.5, 2 * N // 100, 2)
-    core, rim = around(3.5, 6 * N // 10, 3), around(1.0, 4 * N // 10, 4)
-    histograms = counted(torch.cat([far, missing]), torch.cat([core, rim]))
-    ((background, foreground),) = wrong_pixel_shares(histograms).tolist()
-    assert foreground == pytest.approx(0.4, abs=0.01)
-    # Of the missing ones those count that are surer than the core is on average, about half.
-    truth = float((missing >= core.mean()).float().mean()) * 0.02
-    assert background == pytest.approx(truth, rel=0.1) and 0.008 < background < 0.014
-    assert confident_joint(histograms).errors[0, 1] < 0.001 * N
-
-
-def test_pixels_of_one_kind_are_not_taken_for_wrong():
-    ((background, foreground),) = wrong_pixel_shares(counted(around(-4.0, N, 1), around(3.5, N, 2))).tolist()
-    assert background == foreground == 0
-
-
-def test_without_foreground_nothing_is_wrong_and_without_background_that_is_0():
-    nothing = torch.zeros(2, 2, LEVELS, dtype=torch.int64)
-    assert torch.equal(wrong_pixel_shares(nothing), torch.zeros(2, 2))
-    only_foreground = counted(around(0.0, 0, 1), torch.cat([around(3.5, N, 2), around(-2.0, N, 3)]))
-    ((background, foreground),) = wrong_pixel_shares(only_foreground).tolist()
-    assert background == 0 and foreground == pytest.approx(0.5, abs=0.01)
+    generator = torch.Generator().manual_seed(0)
+    probs = torch.cat([around(-4.0, 20000), around(3.5, 6000), around(1.0, 4000)])
+    label = (torch.arange(len(probs)) >= 20000).float()
+    errors = confident_joint(label_histograms(probs[None, None, None], label[None, None, None])).errors
+    assert errors[0, 1] < 0.001 * 10000

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
@@ -18,7 +18,7 @@ from .. import distributed
 from ..filtering import fit_mixture
 from ..handlers.history import History
 from ..slice_bank import SliceBank
-from .confident_joint import LEVELS, sum_histograms
+from .confident_joint import confident_joint, sum_histograms
 from .forget_rate import ForgetRate
 from .predictions import predict_batches
 
@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 MIN_SEPARATION = 2.0  # Ashman's D: two normal components further apart than this have two peaks
 MAX_SHARE = 0.9
-SAMPLED = 4096  # pixels of a class that stand for all of them in a mixture
 
 
 class EstimateNoise:
@@ -77,7 +76,10 @@ class EstimateNoise:
 
 
 class EstimatePixelNoise:
-    """Estimate the share of wrong pixels per class and label value, see `wrong_pixel_shares`.
+    """Estimate the share of wrong pixels per class and label value: what the confident joint would prune.
+
+    It is cautious: a pixel labelled foreground counts only if it is as surely background as the background is on
+    average, nearly all of which is far from any structure. The rim of a grown label never is (docs/decisions/0005).
 
     Args:
         averaged: the averaged `PeerNetworks`, whose mean probability is taken.
@@ -96,60 +98,26 @@ class EstimatePixelNoise:
     def __call__(self) -> Tensor:
         """Return float32 (K, 2), for label 0 and label 1, on the CPU; 0 where no pixel has that label."""
         batches = predict_batches(self.peers, self.dataset, self.device, self.batch_size)
-        return wrong_pixel_shares(
-            sum_histograms((torch.sigmoid(logits).mean(dim=1), label) for _, logits, label in batches)
-        )
-
-
-def wrong_pixel_shares(histograms: Tensor) -> Tensor:
-    """Estimate which share of the pixels labelled background, and of those labelled foreground, is wrong.
-
-    Foreground: the upper of two groups of losses -log p_1. Background: the pixels that are as surely foreground as the
-    lower of these groups is on average. The confident joint, which would be at hand, sees no wrong foreground: nearly
-    all of the background is far from the structure, and a grown label's rim is never as surely background as that.
-
-    Args:
-        histograms: int64 (K, 2, LEVELS), of the foreground probability p_1, see `label_histograms`.
-
-    Returns:
-        float32 (K, 2) in [0, MAX_SHARE], on the CPU; 0 where no pixel has that label, or none is labelled foreground.
-    """
-    shares = torch.zeros(len(histograms), 2)
-    for k, (background, foreground) in enumerate(histograms.cpu()):
-        if not foreground.any():
-            continue
-        rank = (torch.arange(SAMPLED) + 0.5) / SAMPLED * foreground.sum()
-        level = torch.searchsorted(foreground.cumsum(0).double(), rank.double())
-        share, wrong = upper_group(-((level + 0.5) / LEVELS).log().numpy())
-        plausible = level[torch.from_numpy(~wrong)].double().mean()
-        surely = background[int(plausible.floor()) :].sum() / background.sum().clamp(min=1)
-        shares[k] = torch.stack([surely.clamp(max=MAX_SHARE), torch.tensor(share)])
-    return shares
+        histograms = sum_histograms((torch.sigmoid(logits).mean(dim=1), label) for _, logits, label in batches)
+        errors, total = confident_joint(histograms).errors, histograms.sum(dim=-1)
+        return (errors / total.clamp(min=1)).float().cpu()
 
 
 def share_of_high(scores: ArrayLike, seed: int = 0) -> float:
-    """Estimate which share of `scores` (N,), all positive, belongs to the upper of two groups, see `upper_group`."""
-    return upper_group(scores, seed)[0]
-
-
-def upper_group(scores: ArrayLike, seed: int = 0) -> tuple[float, NDArray[np.bool_]]:
-    """Find the upper of two groups of `scores` (N,), all positive.
+    """Estimate which share of `scores` (N,), all positive, belongs to the upper of two groups.
 
     A mixture of two normal distributions on the logarithms. It is 0 where nothing speaks for two groups: if their peaks
     are not apart, or if the upper one would be nearly all, because then the few others are the special ones (slices
     that show little, say) and not the many.
 
     Returns:
-        its share in [0, MAX_SHARE], and bool (N,), which scores rather belong to it; none where the share is 0.
+        in [0, MAX_SHARE].
     """
-    nobody = np.zeros(np.shape(scores), dtype=bool)
     values = np.log(np.asarray(scores, dtype=float).clip(min=1e-6))
     if len(values) < 8 or np.ptp(values) < 1e-3:
-        return 0.0, nobody
+        return 0.0
     found = fit_mixture(values, 2, seed=seed)
     (low, high), spread = found.means[:, 0], found.covariances[:, 0, 0]
     separation = (high - low) / np.sqrt(spread.mean())
     share = float(found.weights[1])  # components are ordered by their mean
-    if separation <= MIN_SEPARATION or share > MAX_SHARE:
-        return 0.0, nobody
-    return share, found.posteriors[:, 1] > 0.5
+    return share if separation > MIN_SEPARATION and share <= MAX_SHARE else 0.0
