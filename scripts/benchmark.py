@@ -34,6 +34,7 @@ from benchmark_size import grow  # noqa: E402
 from benchmark_training import cleansing_share, floor, train  # noqa: E402
 
 from bundle.self_cleansing.data.json_file import read_json, write_json  # noqa: E402
+from bundle.self_cleansing.inferers.mixed_precision import cpu_has_bfloat16  # noqa: E402
 
 OUTPUT = ROOT / "docs" / "results" / "performance.json"
 
@@ -47,7 +48,8 @@ def device_name(part: str) -> str:
     if cpuinfo.is_file():
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
         name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
-    return f"{name}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+    instructions = torch.backends.cpu.get_cpu_capability() + (" with bfloat16" if cpu_has_bfloat16() else "")
+    return f"{name}, {instructions}, {torch.get_num_threads()} threads"
 
 
 def counted(args: argparse.Namespace) -> dict[str, Any]:
