@@ -52,6 +52,23 @@ def test_methods_differ_in_nothing_but_the_method(path):
     assert not {key.split("::")[0] for key in load(path)} & common
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/methods.md"])
+def test_every_method_has_a_line_in_the_documents(page):
+    lines = [line for line in (ROOT / page).read_text().splitlines() if line.startswith(("|", "## ", "`"))]
+    named = {name for line in lines for name in re.findall(r"\w+", line)}
+    assert {path.stem for path in (CONFIGS / "methods").glob("*.yaml")} <= named
+
+
+def test_dice_ce_is_the_loss_of_the_practical_method_on_every_label():
+    parsers = {
+        name: ConfigParser(BASE | load(CONFIGS / "methods" / f"{name}.yaml"))
+        for name in ("dice_ce", "self_cleansing_practical")
+    }
+    given, pseudo = (parsers["dice_ce"].get_parsed_content(f"loss#{part}") for part in ("given", "pseudo"))
+    practical = parsers["self_cleansing_practical"].get_parsed_content("loss#pseudo")
+    assert repr(given) == repr(pseudo) == repr(practical)
+
+
 @pytest.mark.parametrize(("method", "filters"), [("baseline", False), ("self_cleansing_practical", True)])
 def test_a_run_is_bound_to_its_filter_only_if_it_has_one(method, filters):
     """So that the baseline of an earlier version can be resumed after the filter has changed."""
