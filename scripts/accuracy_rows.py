@@ -50,7 +50,7 @@ def read_cells(grid_dirs: Iterable[Path]) -> Iterator[dict[str, Any]]:
 def rows_of(cell: Mapping[str, Any]) -> list[Row]:
     """The rows of one cell.json: both models, both protocols, each structure and their mean ('average').
 
-    Dice is in percent, "" for a structure that no test volume shows.
+    Dice is in percent, "" for a structure that no test volume shows. `arithmetic` is "" for a cell of before 0.13.0.
     """
     rows = []
     for model, by_protocol in cell["evaluation"]["results"].items():
@@ -58,7 +58,7 @@ def rows_of(cell: Mapping[str, Any]) -> list[Row]:
             volumes = {**numbers["per_volume"], AVERAGE: numbers["mean"]}
             slices = {**numbers["per_slice"], AVERAGE: numbers["mean_per_slice"]}
             for structure in volumes:
-                values = {**cell, "protocol": protocol, "model": model, "structure": structure}
+                values = {"arithmetic": None, **cell, "protocol": protocol, "model": model, "structure": structure}
                 values |= {"dice_per_volume": volumes[structure], "dice_per_slice": slices[structure]}
                 values["oracle_noise"] = "yes" if cell["oracle_noise"] else "no"
                 rows.append({name: "" if values[name] is None else str(values[name]) for name in COLUMNS})

@@ -163,7 +163,7 @@ class Run(Job):
             "evaluation_seconds": steps["evaluating"]["seconds"],
             "peak_memory_mb": steps["training"]["peak_memory_mb"],
             "device": record["device"],
-            "arithmetic": record["arithmetic"],
+            "arithmetic": record.get("arithmetic"),  # not recorded before 0.13.0
             "threads": steps["training"]["threads"],  # an evaluation that was made up for may have had others
             "commit": ", ".join(self.state["commits"]),
             "version": record["versions"][DISTRIBUTION],  # that trained, maybe not this one

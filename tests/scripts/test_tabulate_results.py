@@ -78,6 +78,13 @@ def test_a_cell_becomes_a_row_per_protocol_model_and_structure():
     assert values == {("RV", "60.0", "50.0"), ("Myo", "70.0", "60.0"), ("LV", "", ""), ("average", "65.0", "55.0")}
 
 
+def test_a_cell_of_a_version_that_did_not_record_its_arithmetic_has_rows():
+    earlier = cell()
+    del earlier["arithmetic"]
+    assert {row["arithmetic"] for row in rows_of(earlier)} == {""}
+    assert {row["arithmetic"] for row in rows_of(cell())} == {"float32"}
+
+
 def test_merging_replaces_the_same_cell_keeps_the_others_and_sorts_by_value():
     old = [*rows_of(cell(dice=(1.0, 1.0, 1.0))), *rows_of(cell(method="other", device="another machine"))]
     new = [*rows_of(cell()), *rows_of(cell(noise="alpha30_beta5")), *rows_of(cell(noise="none"))]
