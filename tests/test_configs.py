@@ -52,6 +52,14 @@ def test_methods_differ_in_nothing_but_the_method(path):
     assert not {key.split("::")[0] for key in load(path)} & common
 
 
+@pytest.mark.parametrize(("fraction", "epochs"), [("auto", 4), ("oracle", 7), (0.3, 7)])
+def test_co_seg_leaves_images_out_over_half_of_the_epochs_in_which_it_may(fraction, epochs):
+    """Of a first stage of 15 epochs: all of them, or those after the estimate at epoch 6."""
+    parser = ConfigParser(BASE | load(CONFIGS / "methods" / "co_seg.yaml") | load(CONFIGS / "presets" / "quick.yaml"))
+    parser.update({"noisy_image_fraction": fraction})
+    assert parser.get_parsed_content("forget_rate#ramp_epochs") == epochs
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/methods.md"])
 def test_every_method_has_a_line_in_the_documents(page):
     lines = [line for line in (ROOT / page).read_text().splitlines() if line.startswith(("|", "## ", "`"))]
