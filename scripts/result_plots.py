@@ -60,7 +60,7 @@ def plot_noise_levels(rows: Sequence[Row], folder: Path) -> list[Path]:
                     [statistics.mean(values) if values else math.nan for values in every],
                     [statistics.stdev(values) if len(values) > 1 else 0.0 for values in every],
                     **_look(method),
-                    marker=MARKERS[rank(method) % len(MARKERS)],
+                    marker=MARKERS[sum(divmod(rank(method), len(COLOURS))) % len(MARKERS)],  # another in each round
                     markersize=5,
                     capsize=2,
                     label=figures.method_name(method),

@@ -37,6 +37,7 @@ ORDER = (
     *COMPARED,
     *("self_cleansing_off", "self_cleansing_narrow", "lcm", "lcm_pred", "lcm_avg", "pick_and_learn_qam"),
     *("co_training", "gce", "sce", "noise_robust_dice", "t_loss", "ema_early_stopping", "dice_ce"),
+    *("co_seg_oracle", "jocor_oracle", "superpixel_oracle"),
 )  # of rows, columns and colours; other methods follow
 MODELS = {"B": "best epoch on the validation part", "L": "last epoch"}
 DAGGER = "\u2020"
