@@ -37,8 +37,9 @@ MARKERS = "osD^vP*X"
 def plot_noise_levels(rows: Sequence[Row], folder: Path) -> list[Path]:
     """Mean Dice (label-centred where there is such a figure) against the noise, a line per method, bars of one sd.
 
-    One picture per data set and preset with at least two noise levels; methods with one level are left out. No line
-    runs over a level that its method has not been run at.
+    One picture per data set and preset with at least two noise levels, which are `none` and the noises that a grid
+    calls alpha...: of one kind, more or less of it; noise of another kind, such as dilation50, is left out, as are
+    methods with one level. No line runs over a level that its method has not been run at.
 
     Returns:
         the files written.
@@ -46,7 +47,7 @@ def plot_noise_levels(rows: Sequence[Row], folder: Path) -> list[Path]:
     written = []
     for (dataset, preset), group in grouped(rows, "dataset", "preset"):
         protocol = min((row["protocol"] for row in group), key=lambda name: name != "label_centred")
-        figures = Figures([row for row in group if row["protocol"] == protocol], [])
+        figures = Figures([row for row in group if row["protocol"] == protocol and _is_level(row["noise"])], [])
         methods = [one for one in figures.methods if len({key[0] for key in figures.values if key[1] == one}) > 1]
         if not methods:
             continue
@@ -81,8 +82,9 @@ def plot_noise_levels(rows: Sequence[Row], folder: Path) -> list[Path]:
 def plot_learning_curves(rows: Sequence[Row], folder: Path) -> list[Path]:
     """Validation Dice on clean labels over the epochs, a line per method: mean over seeds, band from least to greatest.
 
-    One picture per data set, preset and noise of the rows of curves.csv. Epochs without validation are left out; an
-    epoch counts the seeds that reached it.
+    A dot marks the best epoch of each seed: the B-model's, unless the method starts over on the way. One picture per
+    data set, preset and noise of the rows of curves.csv. Epochs without validation are left out; an epoch counts the
+    seeds that reached it.
 
     Returns:
         the files written.
@@ -98,9 +100,9 @@ def plot_learning_curves(rows: Sequence[Row], folder: Path) -> list[Path]:
             ax.plot(list(points), [statistics.mean(values) for values in points.values()], **look, label=label)
             low, high = ([pick(values) for values in points.values()] for pick in (min, max))
             ax.fill_between(list(points), low, high, color=look["color"], alpha=0.15, linewidth=0)
-        ax.set(
-            xlabel="epoch", ylabel="validation Dice on clean labels / %", title=f"{', '.join(names)} (number of seeds)"
-        )
+            ax.plot(*zip(*best_epochs(seeds), strict=True), ".", color=look["color"], markersize=7)
+        title = f"{', '.join(names)} (number of seeds; dots: best epoch of each)"
+        ax.set(xlabel="epoch", ylabel="validation Dice on clean labels / %", title=title)
         ax.grid(alpha=0.3)
         fig.legend(loc="outside right center", frameon=False, fontsize=9)
         written.append(_save(fig, folder / f"{'_'.join(names)}_curves.png"))
@@ -113,6 +115,16 @@ def curve(rows: Sequence[Row]) -> dict[int, list[float]]:
     for row in rows:
         points.setdefault(int(row["epoch"]), []).append(float(row["dice"]))
     return dict(sorted(points.items()))
+
+
+def best_epochs(rows: Sequence[Row]) -> list[tuple[int, float]]:
+    """(epoch, Dice in percent) of the best epoch of each seed; of equal ones the first, as training keeps it."""
+    seeds = [curve(some) for _, some in grouped(rows, "noise_seed", "training_seed")]
+    return [max(((epoch, dice) for epoch, (dice,) in one.items()), key=lambda point: point[1]) for one in seeds]
+
+
+def _is_level(noise: str) -> bool:
+    return noise == "none" or noise.startswith("alpha")
 
 
 def _look(method: str) -> dict[str, Any]:

@@ -35,13 +35,14 @@ BASELINE = "baseline"
 ABLATION = ("baseline", "lcm", "lcm_pred", "lcm_avg", "self_cleansing_paper")
 ORDER = (
     *COMPARED,
-    *("self_cleansing_off", "self_cleansing_narrow", "lcm", "lcm_pred", "lcm_avg", "pick_and_learn_qam"),
-    *("co_training", "gce", "sce", "noise_robust_dice", "t_loss", "ema_early_stopping", "dice_ce"),
+    *("self_cleansing_off", "self_cleansing_narrow", "co_training", "pick_and_learn_qam", "dice_ce"),
+    *("lcm", "lcm_pred", "lcm_avg", "gce", "sce", "noise_robust_dice", "t_loss", "ema_early_stopping"),
     *("co_seg_oracle", "jocor_oracle", "superpixel_oracle"),
-)  # of rows, columns and colours; other methods follow
+)  # of rows, columns and colours (those that share pictures of noise levels differ); other methods follow
 MODELS = {"B": "best epoch on the validation part", "L": "last epoch"}
 DAGGER = "\u2020"
 TOLD = f"{DAGGER} is told the true noise rate of the simulation, which the other methods do not know."
+INTERVAL = "The interval is of the paired bootstrap over the patients; another training would add to it."
 LATEX = {
     **{"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_"},
     **{"\u00b1": r"$\pm$", "\u2020": r"$^\dagger$", "\u03b1": r"$\alpha$", "\u03b2": r"$\beta$"},
@@ -89,13 +90,14 @@ def tables(rows: Sequence[Row], published: Sequence[Row], volumes: Sequence[Row]
         for (protocol,), some in grouped(group, "protocol"):
             figures = Figures(some, beside)
             start = (f"{dataset}_{preset}_{protocol}", f"{dataset}, {preset}, {protocol.replace('_', '-')}")
-            found += [make(figures, *start) for make in (by_noise, by_method)]
             same = [
                 row
                 for row in volumes
                 if (row["dataset"], row["preset"], row["protocol"]) == (dataset, preset, protocol)
             ]
-            found += [table for table in (ablation(figures, *start), differences(figures, same, *start)) if table.rows]
+            pairs = PairedVolumes(same)
+            found += [overview(figures, pairs, *start), *(make(figures, *start) for make in (by_noise, by_method))]
+            found += [table for table in (ablation(figures, *start), differences(figures, pairs, *start)) if table.rows]
         found.append(cost(group, f"{dataset}_{preset}", f"{dataset}, {preset}"))
     return found
 
@@ -118,11 +120,13 @@ class Figures:
         self.noises = sorted(
             {(row["alpha"], row["beta"], row["noise"]) for row in rows}, key=lambda noise: list(map(by_value, noise))
         )
-        self.values: dict[tuple[str, ...], list[float]] = {}
+        self.by_seed: dict[tuple[str, ...], dict[tuple[str, str], float]] = {}
         for row in rows:
             if row["dice_per_volume"]:
                 key = (row["noise"], row["method"], row["structure"], row["model"])
-                self.values.setdefault(key, []).append(float(row["dice_per_volume"]))
+                seeds = (row["noise_seed"], row["training_seed"])
+                self.by_seed.setdefault(key, {})[seeds] = float(row["dice_per_volume"])
+        self.values = {key: list(seeds.values()) for key, seeds in self.by_seed.items()}
         self.used: dict[str, str] = {}
 
     def noise_name(self, noise: tuple[str, str, str]) -> str:
@@ -207,22 +211,26 @@ def ablation(figures: Figures, name: str, title: str) -> Table:
     return Table(f"{name}_ablation", title, ["noise", "method", *MODELS], rows, figures.notes(ABLATION), 2)
 
 
-def differences(figures: Figures, volumes: Sequence[Row], name: str, title: str) -> Table:
-    """How much better than the baseline each method is at the same noise, over the seeds that both have.
+class PairedVolumes:
+    """Test volumes of the methods beside those of the baseline.
 
     Args:
-        volumes: rows of volumes.csv, of the same data set, preset and protocol.
-
-    Raises:
-        ValueError: two cells to be compared were evaluated on different cases.
+        volumes: rows of volumes.csv, of one data set, preset and protocol.
     """
-    cells: dict[tuple[str, str], dict[tuple[str, str], list[Row]]] = {}
-    for row in volumes:
-        seeds = cells.setdefault((row["noise"], row["method"]), {})
-        seeds.setdefault((row["noise_seed"], row["training_seed"]), []).append(row)
 
-    def compared(noise: str, method: str, model: str) -> str:
-        ours, base = (cells.get((noise, one), {}) for one in (method, BASELINE))
+    def __init__(self, volumes: Sequence[Row]) -> None:
+        self.cells: dict[tuple[str, str], dict[tuple[str, str], list[Row]]] = {}
+        for row in volumes:
+            seeds = self.cells.setdefault((row["noise"], row["method"]), {})
+            seeds.setdefault((row["noise_seed"], row["training_seed"]), []).append(row)
+
+    def difference(self, noise: str, method: str, model: str) -> str:
+        """Method minus baseline as "points [95 % interval] (seeds)", over the seeds that both have; "-" without any.
+
+        Raises:
+            ValueError: the two were evaluated on different cases.
+        """
+        ours, base = (self.cells.get((noise, one), {}) for one in (method, BASELINE))
         seeds = sorted(ours.keys() & base.keys())
         if not seeds:
             return "-"
@@ -238,18 +246,48 @@ def differences(figures: Figures, volumes: Sequence[Row], name: str, title: str)
         arrays = [np.reshape([[found[key] for key in tested] for found in some], shape) for some in ours_and_base]
         return f"{paired_difference(*arrays, patients)} ({len(seeds)})"
 
+
+def differences(figures: Figures, pairs: PairedVolumes, name: str, title: str) -> Table:
+    """How much better than the baseline each method is at the same noise, over the seeds that both have."""
     rows = [
         [figures.noise_name(noise), figures.method_name(method), *found]
         for noise in figures.noises
         for method in figures.methods
-        if method != BASELINE and set(found := [compared(noise[2], method, model) for model in MODELS]) != {"-"}
+        if method != BASELINE and set(found := [pairs.difference(noise[2], method, model) for model in MODELS]) != {"-"}
     ]
-    notes = [
-        "Dice per test volume, method minus baseline: points [95 % interval] (seeds).",
-        "The interval is of the paired bootstrap over the patients; another training would add to it.",
-    ]
+    notes = ["Dice per test volume, method minus baseline: points [95 % interval] (seeds).", INTERVAL]
     title = f"{title}: difference to the baseline"
     return Table(f"{name}_differences", title, ["noise", "method", *MODELS], rows, notes, 2)
+
+
+def overview(figures: Figures, pairs: PairedVolumes, name: str, title: str) -> Table:
+    """What to expect of the last epoch: a row per method, a column per noise; the baseline's Dice, others' difference.
+
+    Both over the seeds that method and baseline have; without an interval where the volumes of a cell were not kept.
+    """
+
+    def entry(noise: str, method: str) -> str:
+        ours, base = (figures.by_seed.get((noise, one, figures.structures[0], "L"), {}) for one in (method, BASELINE))
+        seeds = ours.keys() & base.keys()
+        if method == BASELINE or not seeds:
+            return f"({spread(list(ours.values()))})" if ours else "-"
+        paired = pairs.difference(noise, method, "L")
+        if paired != "-":
+            return paired
+        return f"{statistics.mean(ours[seed] - base[seed] for seed in seeds):+.1f} ({len(seeds)})"
+
+    rows = [
+        [figures.method_name(method), *(entry(noise[2], method) for noise in figures.noises)]
+        for method in figures.methods
+    ]
+    notes = [
+        "L-models: difference of the mean Dice per test volume to the baseline: points [95 % interval] (seeds).",
+        "In brackets the Dice itself, of the baseline, and where there is none beside it. -: not run.",
+        INTERVAL,
+        *([TOLD] if figures.oracles else []),
+    ]
+    header = ["method", *map(figures.noise_name, figures.noises)]
+    return Table(f"{name}_overview", f"{title}: overview", header, rows, notes, 1)
 
 
 def _scores(rows: Sequence[Row], model: str) -> dict[tuple[str, str, str], float]:

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: more threads only wait for each other
 
+import nibabel as nib  # noqa: E402
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from running import ROOT, TINY, run_bundle  # noqa: E402
@@ -43,15 +47,39 @@ def phantom(tmp_path_factory) -> Path:
     return folder
 
 
+def noisy_copy(folder: Path, name: str, *options: str) -> Path:
+    """A copy beside `folder` with 70 % of the slices noisy, beta 10."""
+    script = [sys.executable, str(ROOT / "scripts" / "make_noisy_labels.py"), "--seed", "0", *options]
+    recipe = ["--recipe", str(ROOT / "configs" / "noise" / "paper_alpha70_beta10.yaml")]
+    folders = ["--dataset_dir", str(folder), "--output_dir", str(folder.with_name(name))]
+    subprocess.run([*script, *recipe, *folders], check=True, capture_output=True)
+    return folder.with_name(name)
+
+
 @pytest.fixture(scope="session")
 def noisy_phantom(phantom) -> Path:
-    """Its noisy copy: 70 % of the slices, beta 10."""
-    folder = phantom.parent / "noisy"
-    script = [sys.executable, str(ROOT / "scripts" / "make_noisy_labels.py"), "--seed", "0"]
-    recipe = ["--recipe", str(ROOT / "configs" / "noise" / "paper_alpha70_beta10.yaml")]
-    folders = ["--dataset_dir", str(phantom), "--output_dir", str(folder)]
-    subprocess.run([*script, *recipe, *folders], check=True, capture_output=True)
-    return folder
+    """Its noisy copy."""
+    return noisy_copy(phantom, "noisy")
+
+
+@pytest.fixture(scope="session")
+def noisy_hearts(phantom) -> Path:
+    """The phantom with its three structures as one, class 'heart' of a dataset.json; noisy."""
+    from bundle.self_cleansing.data import find_cases, split_cases
+
+    folder = phantom.with_name("hearts")
+    folder.mkdir()
+    sections: dict[str, list[dict]] = {"training": [], "validation": [], "test": []}
+    for part, cases in split_cases(find_cases(phantom)).items():
+        for case in cases:
+            label = nib.load(case["label"])
+            whole = (np.asanyarray(label.dataobj) > 0).astype(np.uint8)
+            nib.save(nib.Nifti1Image(whole, label.affine, label.header), folder / f"{case['case']}_label.nii.gz")
+            shutil.copy(case["image"], folder / f"{case['case']}.nii.gz")
+            entry = {"image": f"{case['case']}.nii.gz", "label": f"{case['case']}_label.nii.gz"}
+            sections["training" if part == "train" else part].append(entry | {"patient": case["patient"]})
+    (folder / "dataset.json").write_text(json.dumps({"labels": {"1": "heart"}, **sections}))
+    return noisy_copy(folder, "noisy_hearts")
 
 
 @pytest.fixture(scope="session")

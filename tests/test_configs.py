@@ -11,6 +11,8 @@ import yaml
 from monai.bundle import ConfigParser
 from running import ROOT, run_bundle
 
+from bundle.self_cleansing.networks import ResidualUNet
+
 CONFIGS = ROOT / "configs"
 AXES = ("datasets", "methods", "training", "presets")
 OVERLAYS = sorted(path for axis in AXES for path in (CONFIGS / axis).glob("*.yaml"))
@@ -50,6 +52,22 @@ def test_methods_differ_in_nothing_but_the_method(path):
     common |= {"max_epochs", "warmup_epochs", "ramp_end_epoch", "update_every", "val_interval", "shrink"}
     common |= {"augmentation", "train", "validate", "averaging_decay", "batch_dice"}
     assert not {key.split("::")[0] for key in load(path)} & common
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "methods").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_method_trains_its_segmentation_networks_at_the_rate_of_the_run(path, phantom, tmp_path):
+    """Whatever `parameters` an overlay groups: those of each ResidualUNet keep learning rate and weight decay."""
+    folders = {"dataset_dir": str(phantom), "output_dir": str(tmp_path), "cache_dir": str(tmp_path / "cache")}
+    parser = ConfigParser(BASE | load(path) | folders)
+    rates = {
+        parameter: (group["lr"], group["weight_decay"])
+        for group in parser.get_parsed_content("optimizer").param_groups
+        for parameter in group["params"]
+    }
+    networks = [part for part in parser.get_parsed_content("network").modules() if isinstance(part, ResidualUNet)]
+    assert networks
+    for parameter in (parameter for network in networks for parameter in network.parameters()):
+        assert rates[parameter] == (BASE["optimizer"]["lr"], BASE["optimizer"]["weight_decay"])
 
 
 @pytest.mark.parametrize(("fraction", "epochs"), [("auto", 4), ("oracle", 7), (0.3, 7)])

@@ -6,12 +6,14 @@ from __future__ import annotations
 import csv
 import logging
 import math
+from pathlib import Path
 
 import monai.bundle
 import pytest
 import torch
 import yaml
 from running import ROOT, TINY, TINY_METHOD, bundle_command, kill_once, run_bundle
+from test_distributed import torchrun
 from test_training import checkpoint, equal, rows
 
 from bundle.self_cleansing.networks import ResidualUNet
@@ -47,20 +49,47 @@ def test_two_epochs_leave_the_network_that_inference_needs(method, device, noisy
     run = tmp_path / "run"
     told = {"noisy_image_fraction": 0.3} if method == "co_seg" else {}  # a stage of one epoch leaves none to estimate
     train(method, dataset_dir=str(noisy_phantom), output_dir=str(run), max_epochs=2, device=device, **told)
+    holds_the_network_of_inference(run, method, classes=3)
+
+
+def holds_the_network_of_inference(run: Path, method: str, classes: int) -> None:
+    """Two epochs with a finite loss, and a plain ResidualUNet as model_last.pt: the one that was validated."""
     rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert all(math.isfinite(float(row["train_loss"])) for row in rows)
     head_channels = 2 if method == "self_cleansing_narrow" else 32
     for name in ("model_best.pt", "model_last.pt"):
-        network = ResidualUNet(1, 3, head_channels)
+        network = ResidualUNet(1, classes, head_channels)
         network.load_state_dict(torch.load(run / "models" / name, weights_only=True))
-    # The last one is what was validated: the averaged network, or its part that is kept.
+    # What was validated: the averaged network, or its part that is kept.
     averaged = checkpoint(run)["averaged_network"]
     kept = next(
         part for part in ("module.first.", "module.segmentation.", "module.") if f"{part}stem.0.weight" in averaged
     )
     for name, value in network.state_dict().items():
         assert torch.equal(value, averaged[kept + name]), name
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_class_does(method, noisy_hearts, tmp_path):
+    run = tmp_path / "run"
+    told = {"noisy_image_fraction": 0.3} if method == "co_seg" else {}
+    settings = {"dataset_dir": str(noisy_hearts), "output_dir": str(run), "class_names": ["heart"]}
+    train(method, **settings, **told, max_epochs=2)
+    holds_the_network_of_inference(run, method, classes=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_do(method, noisy_hearts, tmp_path):
+    """Under torchrun, and on one class."""
+    told = {"noisy_image_fraction": 0.3} if method == "co_seg" else {}
+    settings = {"dataset_dir": noisy_hearts, "output_dir": tmp_path / "run", "class_names": "['heart']"}
+    overlays = [f"methods/{method}", "multi_gpu_train"]
+    command = bundle_command("training", overlays, **settings, **told, max_epochs=2, batch_size=2)
+    result = torchrun(command[1:], tmp_path)
+    assert result.returncode == 0, result.stderr[-3000:]
+    holds_the_network_of_inference(tmp_path / "run", method, classes=1)
 
 
 @pytest.mark.parametrize("method", ["co_seg", "jocor"])

@@ -131,7 +131,7 @@ def test_tables_by_hand():
         published("co_seg", 97.6, source="co_seg_table1", paper_dataset="JSRT", model=""),
     ]
     made = tables(rows, beside)
-    assert len({table.name for table in made}) == len(made) == 2 * 3 + 1
+    assert len({table.name for table in made}) == len(made) == 2 * 4 + 1
 
     by_noise = find(made, "acdc_quick_label_centred_by_noise")
     assert [row["structure"] for row in by_noise] == [name for name in ("average", "LV", "Myo", "RV") for _ in range(4)]
@@ -255,6 +255,23 @@ def test_no_line_runs_over_a_noise_level_that_was_not_run(tmp_path, monkeypatch)
     plt.close(figures[0])
 
 
+def test_noise_of_another_kind_is_no_level(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(result_plots, "_save", lambda figure, path: figures.append(figure) or path)
+    other = cell(noise="alpha30_beta5") | {"noise": "dilation50", "alpha": 0.5, "beta": "7-13"}
+    cells = [*(cell(noise=noise) for noise in LEVELS), other]
+    result_plots.plot_noise_levels([row for one in cells for row in rows_of(one)], tmp_path)
+    names = [[label.get_text() for label in ax.get_xticklabels()] for ax in figures[0].axes]
+    assert names == 2 * [["none", "\u03b1 30 %, \u03b2 5", "\u03b1 70 %, \u03b2 10"]]
+    plt.close(figures[0])
+
+
+def test_the_dots_of_a_curve_are_the_best_epochs_of_the_seeds():
+    one = curve_of(cell(curves={"epoch": [1.0, 2.0, 3.0], "val_mean_dice": [0.5, None, 0.5]}))
+    two = curve_of(cell(curves={"epoch": [1.0, 2.0], "val_mean_dice": [0.25, 0.75]}, training_seed=1))
+    assert result_plots.best_epochs([*one, *two]) == [(1, 50.0), (2, 75.0)]
+
+
 def test_folders_without_cells_and_foreign_files_are_refused(tmp_path, capsys):
     with pytest.raises(FileNotFoundError, match="grid holds no cell.json"):
         tabulate([tmp_path / "grid"], tmp_path)
@@ -328,6 +345,25 @@ def test_the_difference_to_the_baseline_is_of_the_seeds_that_both_have():
     entry = {"noise": "\u03b1 70 %, \u03b2 10", "method": "co_seg", **dict.fromkeys("BL", "+3.0 [+2.0, +5.0] (2)")}
     assert find(tabulated(cells), "acdc_quick_label_centred_differences") == [entry]
     assert not any("differences" in table.name for table in tabulated([cell(), cell(method="gce")]))
+
+
+def test_the_overview_has_an_entry_for_all_that_was_run():
+    cells = [
+        with_volumes(noise="none"),
+        with_volumes(rv=(70.0, 72.0), method="co_seg", noise="none"),
+        cell(dice=(60.0, 70.0, None)),
+        cell(dice=(70.0, 80.0, None), seed=1),
+        cell(dice=(62.0, 72.0, None), method="gce", seed=1),  # eight below the baseline of its seed
+        cell(dice=(50.0, 60.0, None), method="gce", seed=2),
+        cell(dice=(50.0, 60.0, None), method="sce", seed=2),  # no baseline of this seed
+    ]
+    rows = find(tabulated(cells), "acdc_quick_label_centred_overview")
+    assert [list(row.values()) for row in rows] == [
+        ["baseline", "(65.0 (1))", "(70.0 \u00b1 7.1 (2))"],
+        ["co_seg", "+3.0 [+2.0, +5.0] (1)", "-"],
+        ["gce", "-", "-8.0 (1)"],
+        ["sce", "-", "(55.0 (1))"],
+    ]
 
 
 def test_cells_of_other_test_volumes_are_not_compared():
