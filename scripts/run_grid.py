@@ -268,9 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--set", nargs="+", type=_name_and_folder, default=[], metavar="DATA_SET=FOLDER", help="where a data set is")
     add("--only", nargs="+", default=["*"], metavar="PATTERN", help="cells to run, e.g. 'acdc/*/baseline/*'")
     add("--dry_run", action="store_true", help="list the cells and their state, run nothing")
-    add(
-        "--parallel", type=int, default=1, help="cells side by side (default 1); on a GPU several small ones are faster"
-    )
+    add("--parallel", type=int, default=1, help="cells side by side (default 1)")
     add("--threads", type=int, help="of each cell (default: the processors, shared out)")
     options = parser.parse_args(arguments)
     if options.parallel < 1 or (options.threads is not None and options.threads < 1):
