@@ -224,16 +224,21 @@ class PairedVolumes:
             seeds = self.cells.setdefault((row["noise"], row["method"]), {})
             seeds.setdefault((row["noise_seed"], row["training_seed"]), []).append(row)
 
+    def seeds(self, noise: str, method: str) -> list[tuple[str, str]]:
+        """The (noise seed, training seed) whose volumes both the method and the baseline have, sorted."""
+        ours, base = (self.cells.get((noise, one), {}) for one in (method, BASELINE))
+        return sorted(ours.keys() & base.keys())
+
     def difference(self, noise: str, method: str, model: str) -> str:
         """Method minus baseline as "points [95 % interval] (seeds)", over the seeds that both have; "-" without any.
 
         Raises:
             ValueError: the two were evaluated on different cases.
         """
-        ours, base = (self.cells.get((noise, one), {}) for one in (method, BASELINE))
-        seeds = sorted(ours.keys() & base.keys())
+        seeds = self.seeds(noise, method)
         if not seeds:
             return "-"
+        ours, base = (self.cells[noise, one] for one in (method, BASELINE))
         tested = sorted({(row["case"], row["patient"], row["structure"]) for row in base[seeds[0]]})
         ours_and_base = [[_scores(of[seed], model) for seed in seeds] for of in (ours, base)]
         if any(set(found) != set(tested) for some in ours_and_base for found in some):
@@ -263,7 +268,7 @@ def differences(figures: Figures, pairs: PairedVolumes, name: str, title: str) -
 def overview(figures: Figures, pairs: PairedVolumes, name: str, title: str) -> Table:
     """What to expect of the last epoch: a row per method, a column per noise; the baseline's Dice, others' difference.
 
-    Both over the seeds that method and baseline have; without an interval where the volumes of a cell were not kept.
+    Over the seeds that method and baseline have; without an interval where the volumes of one of them were not kept.
     """
 
     def entry(noise: str, method: str) -> str:
@@ -271,9 +276,8 @@ def overview(figures: Figures, pairs: PairedVolumes, name: str, title: str) -> T
         seeds = ours.keys() & base.keys()
         if method == BASELINE or not seeds:
             return f"({spread(list(ours.values()))})" if ours else "-"
-        paired = pairs.difference(noise, method, "L")
-        if paired != "-":
-            return paired
+        if len(pairs.seeds(noise, method)) == len(seeds):
+            return pairs.difference(noise, method, "L")
         return f"{statistics.mean(ours[seed] - base[seed] for seed in seeds):+.1f} ({len(seeds)})"
 
     rows = [

@@ -267,6 +267,20 @@ ROWS = [
         "\"['ring', 'core', 'more']\", or the config of these data",
     ),
     Row(
+        "classes in another order",
+        setting(DATA, "labels", {"1": "core", "2": "ring"}),
+        TRAIN,
+        "error: {w}/data declares the classes core, ring, the training ring, core; pass --class_names "
+        "\"['core', 'ring']\", or the config of these data",
+    ),
+    Row(
+        "another organ",
+        setting(DATA, "labels", {"1": "ring", "2": "spleen"}),
+        TRAIN,
+        "error: {w}/data declares the classes ring, spleen, the training ring, core; pass --class_names "
+        "\"['ring', 'spleen']\", or the config of these data",
+    ),
+    Row(
         "classes forgotten",
         nothing,
         ACDC,

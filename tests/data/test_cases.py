@@ -11,6 +11,7 @@ import pytest
 from monai.data import load_decathlon_datalist
 
 from bundle.self_cleansing.data import clean_items, find_cases, known_cases, label_names, training_items
+from bundle.self_cleansing.data.cases import check_classes
 
 SHARED = Path(os.environ.get("SELF_CLEANSING_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -159,6 +160,13 @@ def test_malformed_entries_are_named(tmp_path, training, error, message):
     describe(tmp_path / "data", training=training)
     with pytest.raises(error, match=message):
         find_cases(tmp_path / "data")
+
+
+def test_classes_are_those_of_the_data_set_in_the_order_of_its_values(tmp_path):
+    check_classes(tmp_path, ["RV", "myo", "LV"], "")  # ACDC's, whatever the case
+    for other in (["LV", "Myo", "RV"], ["RV", "Myo"], ["RV", "Myo", "LA"]):
+        with pytest.raises(ValueError, match=r"classes RV, Myo, LV, the training .*; pass \['RV', 'Myo', 'LV'\]"):
+            check_classes(tmp_path, other, "pass {0}")
 
 
 def test_a_link_that_somebody_put_into_the_folder_is_followed(tmp_path):

@@ -356,13 +356,17 @@ def test_the_overview_has_an_entry_for_all_that_was_run():
         cell(dice=(62.0, 72.0, None), method="gce", seed=1),  # eight below the baseline of its seed
         cell(dice=(50.0, 60.0, None), method="gce", seed=2),
         cell(dice=(50.0, 60.0, None), method="sce", seed=2),  # no baseline of this seed
+        with_volumes(dice=(61.0, 71.0, None), method="t_loss", noise="none"),
+        with_volumes(noise="none", seed=1),
+        cell(dice=(64.0, 74.0, None), method="t_loss", noise="none", seed=1),  # its volumes alone were not kept
     ]
     rows = find(tabulated(cells), "acdc_quick_label_centred_overview")
     assert [list(row.values()) for row in rows] == [
-        ["baseline", "(65.0 (1))", "(70.0 \u00b1 7.1 (2))"],
+        ["baseline", "(65.0 \u00b1 0.0 (2))", "(70.0 \u00b1 7.1 (2))"],
         ["co_seg", "+3.0 [+2.0, +5.0] (1)", "-"],
         ["gce", "-", "-8.0 (1)"],
         ["sce", "-", "(55.0 (1))"],
+        ["t_loss", "+2.5 (2)", "-"],  # of both seeds, not +1.0 with an interval of one
     ]
 
 

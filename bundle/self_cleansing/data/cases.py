@@ -69,9 +69,12 @@ def label_names(dataset_dir: str | os.PathLike) -> dict[int, str]:
 
 
 def check_classes(dataset_dir: str | os.PathLike, class_names: Sequence[str], remedy: str) -> None:
-    """Raise ValueError unless a training knows as many classes as the data set declares; `remedy` ends the sentence."""
+    """Raise ValueError unless a training has the classes that the data set declares, in the order of its label values.
+
+    Upper and lower case are the same; {0} in `remedy`, the end of the sentence, becomes the declared names.
+    """
     declared = list(label_names(dataset_dir).values())
-    if len(declared) != len(class_names):
+    if [name.casefold() for name in declared] != [str(name).casefold() for name in class_names]:
         raise ValueError(
             f"{dataset_dir} declares the classes {', '.join(declared)}, the training {', '.join(class_names)}; "
             f"{remedy.format(declared)}"

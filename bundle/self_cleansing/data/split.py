@@ -37,10 +37,10 @@ class SplitOnDemand(Mapping[str, list[dict]]):
     Args:
         dataset_dir: see `find_cases`.
         split_file, seed: see `split_cases`.
-        class_names: of the training; None: not compared with those of the data set.
+        class_names: of the training, in channel order; None: not compared with those of the data set.
 
     Raises:
-        ValueError: when a part is asked for, if the data set declares another number of classes; or as `split_cases`.
+        ValueError: when a part is asked for, if the data set declares other classes; or as `split_cases`.
     """
 
     def __init__(
