@@ -14,7 +14,8 @@ The copy has the layout of the original and can be trained on in its place:
                            kind without one. dice is that of the noisy to the clean label, 1 if both are empty; it is 1
                            exactly where the label is unchanged
     noise.json             recipe, seed and what they came to
-Labels that are pictures (PNG, JPEG) become NIfTI of depth 1, noisy and clean.
+Labels that are pictures (PNG, JPEG) become NIfTI of depth 1, noisy and clean. Noise is drawn slice by slice, and slices
+are those that a training sees: along the axis of much the largest spacing, else the last one, or as --in_plane says.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import nibabel as nib  # noqa: E402
 import numpy as np  # noqa: E402
+import torch  # noqa: E402
 import yaml  # noqa: E402
+from monai.data import MetaTensor  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from bundle.self_cleansing.data import (  # noqa: E402
@@ -50,6 +53,7 @@ from bundle.self_cleansing.data.label_writer import is_nifti  # noqa: E402
 from bundle.self_cleansing.data.msd import DATASET_JSON, case_name  # noqa: E402
 from bundle.self_cleansing.data.whole_folder import whole_folder  # noqa: E402
 from bundle.self_cleansing.noise import NoiseSpec, apply_noise  # noqa: E402
+from bundle.self_cleansing.transforms import OrientSlicesd  # noqa: E402
 
 MANIFEST_COLUMNS = ("case", "slice", "class", "kind", "radius_px", "dice")
 
@@ -118,6 +122,28 @@ def noisy_volume(
             counts = int(old.sum()), int(new.sum()), int((old & new).sum())
             rows.append(NoisedLabel(case, slice_index, name, draw.kind, draw.radius_px, *counts))
     return noisy, rows
+
+
+def noisy_label(
+    clean: np.ndarray, file: Path, orient: OrientSlicesd, case: str, names: Sequence[str], spec: NoiseSpec, seed: int
+) -> tuple[np.ndarray, list[NoisedLabel]]:
+    """`noisy_volume` of the label of a file, its slices counted as `orient` turns it for training.
+
+    Args:
+        clean: uint8 (K, H, W, D) of 0 and 1, as `read_label` reads the file.
+        file, orient: the label's file, and how the training turns it; a picture stays as it is.
+        case, names, spec, seed: see `noisy_volume`.
+
+    Returns:
+        noisy uint8 (K, H, W, D) on the grid of the file, and the manifest's rows.
+    """
+    stored = read_file(file)
+    if stored.ndim < 4:
+        return noisy_volume(clean, case, names, spec, seed)
+    turned = orient({"label": MetaTensor(torch.from_numpy(clean), affine=stored.affine)})["label"]
+    noisy, rows = noisy_volume(turned.numpy(), case, names, spec, seed)
+    turned.copy_(torch.from_numpy(noisy))
+    return orient.inverse({"label": turned})["label"].numpy(), rows
 
 
 def summarise(rows: Sequence[NoisedLabel]) -> dict:
@@ -196,6 +222,7 @@ def make_noisy_copy(
     names: Sequence[str] | None = None,
     split_file: Path | None = None,
     link_images: bool = False,
+    in_plane: str | None = None,
 ) -> dict:
     """Write the noisy copy (see the top of this file).
 
@@ -207,6 +234,7 @@ def make_noisy_copy(
         names: class names for the label values 1..K; default: what the data set declares.
         split_file: a split to use; default: split.json of the data set if it has one, else the standard split.
         link_images: link the images instead of copying them.
+        in_plane: the `orient#in_plane` of the training's config, which says what a slice is.
 
     Returns:
         the content of noise.json.
@@ -218,6 +246,7 @@ def make_noisy_copy(
     """
     root = Path(os.path.abspath(dataset_dir))
     declared = class_names(names) if names else label_names(root)
+    orient = OrientSlicesd("label", in_plane)
     with whole_folder(output_dir) as folder:
         cases = find_cases(root)
         if any("clean_label" in case for case in cases):
@@ -247,7 +276,7 @@ def make_noisy_copy(
                 copy_file(label, folder / original)
                 continue
             clean = read_label(label, declared)
-            noisy, new_rows = noisy_volume(clean, case["case"], list(declared.values()), spec, seed)
+            noisy, new_rows = noisy_label(clean, label, orient, case["case"], list(declared.values()), spec, seed)
             rows += new_rows
             save_masks(noisy, label, folder / copied)
             if copied == original:
@@ -302,6 +331,7 @@ def main(arguments: list[str] | None = None) -> None:
     add("--split_file", type=Path, help="split to use (default: split.json of the data set, else the standard split)")
     add("--label_names", nargs="+", help="class names of the label values 1, 2, ... (default: as declared)")
     add("--link_images", action="store_true", help="link the images instead of copying them")
+    add("--in_plane", help="directions of a slice's axes, as in the data's config (default: by spacing)")
     options = parser.parse_args(arguments)
 
     try:
@@ -317,6 +347,7 @@ def main(arguments: list[str] | None = None) -> None:
             options.label_names,
             options.split_file,
             options.link_images,
+            options.in_plane,
         )
     except (ValueError, TypeError, OSError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")

@@ -44,7 +44,7 @@ def test_a_run_records_the_options_in_force_and_not_only_those_given():
         ({"no_gap_px": "2"}, "no_gap_px must be a number from 0 on, got '2'"),
         ({"min_agreement": 60}, r"min_agreement must be a number in \[0, 1\], got 60"),
         ({"uncompared_is_clean": 1}, "uncompared_is_clean must be true or false, got 1"),
-        ({"min_samples": 2.5}, "min_samples must be a whole number from 1 on, got 2.5"),
+        ({"min_samples": 2.5}, "min_samples must be a whole number from 2 on, got 2.5"),
         ({"same_group_px": float("nan")}, "same_group_px must be a number from 0 on, got nan"),
     ],
 )
@@ -78,3 +78,21 @@ def test_other_classes_are_asked_unless_each_is_judged_by_itself():
     found.manual_areas.label_area[slice_number == 3, 0] = 0  # missing, or seen by no one
     assert not DisplacementFilter()(found, None).manual.clean[ends, 0].any()
     assert DisplacementFilter({"seen_area_px": 300})(found, None).manual.clean[ends, 0].mean() > 0.9
+
+
+def test_a_class_that_cannot_be_told_keeps_its_verdicts_and_the_others_are_judged():
+    """Class 0: a third of the labels far too large. Class 1 is marked in 20 samples, fewer than a mixture needs."""
+    rng = np.random.default_rng(0)
+    pred = np.full((120, 2), 300)
+    label = pred + rng.integers(-8, 9, pred.shape)
+    label[::3, 0] += 160
+    label[20:, 1] = pred[20:, 1] = 0
+    found = swept(label, pred, np.abs(label - pred) + rng.integers(0, 20, pred.shape), np.repeat(np.arange(20), 6))
+    bank = LabelBank(random_bank((6,) * 20, classes=2))
+    bank.provenance[:7, 1] = int(Provenance.REJECTED)  # the last verdicts
+    outcome = DisplacementFilter(unit="class")(found, bank)
+    assert not outcome.declined and outcome.manual.reason.startswith("class 1: only 20 samples")
+    expected = bank.provenance.numpy().copy()
+    expected[:, 0] = np.where(np.arange(120) % 3 == 0, Provenance.REJECTED, Provenance.MANUAL)
+    np.testing.assert_array_equal(outcome.provenance, expected)
+    assert DisplacementFilter({"min_samples": 121}, unit="class")(found, bank).declined

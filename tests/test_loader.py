@@ -9,7 +9,7 @@ from ignite.engine import Engine, Events
 from tiny import bank_of, random_bank
 
 from bundle.self_cleansing.label_bank import LabelBank
-from bundle.self_cleansing.loader import BankLoader, LoaderEpoch, PrepareBatch, SliceLoader
+from bundle.self_cleansing.loader import BankLoader, LoaderEpoch, PrepareBatch, SliceLoader, epoch_seed
 from bundle.self_cleansing.losses import LabelSchedule
 from bundle.self_cleansing.transforms import Augmentation
 
@@ -74,6 +74,9 @@ def test_other_seeds_are_not_other_epochs():
     """Seed 0 in epoch 1 must not be seed 1 in epoch 0, or runs of several seeds share their batches."""
     orders = {(seed, epoch): tuple(indices(draw(make(seed=seed), epoch))) for seed in range(3) for epoch in range(2)}
     assert len(set(orders.values())) == 6
+    seeds = {epoch_seed(seed, epoch) for seed in (0, 1, 4095, 4096, 4097, 1 << 32, 20261129) for epoch in range(100)}
+    assert len(seeds) == 700 and all(0 <= seed < 1 << 32 for seed in seeds)
+    assert indices(draw(make(seed=4096), 0)) != indices(draw(make(seed=0), 0))
 
 
 def test_the_callers_random_state_is_left_alone():

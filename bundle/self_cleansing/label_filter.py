@@ -93,7 +93,8 @@ class PublishedFilter:
 
 
 OPTIONS: dict[str, Rule] = {  # of `displacement_filter`
-    **dict.fromkeys(("max_components", "num_starts", "min_samples"), whole(1)),
+    **dict.fromkeys(("max_components", "num_starts"), whole(1)),
+    "min_samples": whole(2),  # of one sample there is no mixture
     "seen_area_px": whole(0),
     **dict.fromkeys(
         ("min_posterior", "min_seen_fraction", "min_density", "min_agreement", "no_gap_ratio", "max_one_sided"),
@@ -111,6 +112,9 @@ DEFAULTS = {name: inspect.signature(displacement_filter).parameters[name].defaul
 @dataclass(frozen=True)
 class DisplacementFilter:
     """The practical filter: a mixture on boundary displacements; a noisy label is left out, not replaced.
+
+    It declines where it cannot tell. With unit 'class' it declines if that is so of every class; where some could be
+    told, the others keep the verdicts that they have in the label bank.
 
     Args:
         options: further arguments of `filtering.displacement_filter`. Those not given are filled in, so that a run
@@ -145,8 +149,10 @@ class DisplacementFilter:
                 manual, label_area, pred_area, found.case_index.numpy(), seen_area_px=seen_area_px
             )
         provenance = cascade(manual.clean, both_noisy=Provenance.REJECTED)
-        declined = any(fit.mixture is None for fit in manual.fits)
-        return Filtered(manual, None, provenance, declined, doubts(manual))
+        undecided = np.array([fit.mixture is None for fit in manual.fits])  # (1,) or (K,)
+        if undecided.any() and not undecided.all():
+            provenance[:, undecided] = bank.provenance.cpu().numpy()[:, undecided]
+        return Filtered(manual, None, provenance, bool(undecided.all()), doubts(manual))
 
 
 @dataclass(frozen=True)

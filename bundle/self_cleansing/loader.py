@@ -18,6 +18,16 @@ from .slice_bank import SliceBank
 from .transforms import Augmentation
 
 
+def hashed(*numbers: int) -> int:
+    """Turn numbers into a seed of 32 bits, as many as PyTorch's CPU generator reads."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """The seed of an epoch's draws: side by side where that fits into 32 bits, else hashed."""
+    return (seed << 20) + epoch if seed < 1 << 12 and epoch < 1 << 20 else hashed(seed, epoch)
+
+
 class BankLoader:
     """Yield the training batches of one epoch: image, given label y and label in force y', augmented together.
 
@@ -85,14 +95,14 @@ class BankLoader:
         return chosen
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch)
+        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
         chosen = self.participants()
         together = self.batch_size * world_size()
         needed = len(self) * together
         passes = -(-needed // len(chosen))
         order = torch.cat([chosen[torch.randperm(len(chosen), generator=generator)] for _ in range(passes)])
-        if rank() > 0:  # draws of its own, seeded by a hash: PyTorch's CPU generator reads only 32 bits of a seed
-            generator.manual_seed(int(np.random.SeedSequence([self.seed, self.epoch, rank()]).generate_state(1)[0]))
+        if rank() > 0:  # draws of its own
+            generator.manual_seed(hashed(self.seed, self.epoch, rank()))
         for index in order[:needed].split(together):
             yield self.batch(index[share(together)], generator)
 

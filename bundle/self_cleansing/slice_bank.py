@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from .data import case_id
 from .distributed import from_first, is_first, world_size
 from .slice_cache import cached, fingerprint
 from .transforms import clear_error
@@ -24,19 +25,16 @@ logger = logging.getLogger(__name__)
 KINDS = {"image": torch.float32, "label": torch.uint8, "clean_label": torch.uint8}
 
 
-def case_name(item: Mapping[str, Any]) -> str:
-    """Return the case id of a data list entry: its `case`, else its image's file name without extensions."""
-    return str(item["case"]) if "case" in item else Path(str(item["image"])).name.split(".")[0]
-
-
 def check_same_shape(item: Mapping[str, Any], slices: Mapping[str, Tensor], first: Tensor) -> None:
-    """Raise ValueError unless the case's label has the slices of its image, and its plane is that of the first case."""
-    image, label = slices["image"], slices["label"]
-    if image.shape[2:] != label.shape[2:] or len(image) != len(label):
-        raise ValueError(
-            f"{item['image']} has {len(image)} slices of {tuple(image.shape[2:])} after preprocessing and its label "
-            f"{len(label)} of {tuple(label.shape[2:])}; check that they belong together"
-        )
+    """Raise ValueError unless a case's labels have the slices of its image, and its plane is that of the first case."""
+    image = slices["image"]
+    for key, name in (("label", "label"), ("clean_label", "clean label")):
+        label = slices.get(key, image)
+        if image.shape[2:] != label.shape[2:] or len(image) != len(label):
+            raise ValueError(
+                f"{item['image']} has {len(image)} slices of {tuple(image.shape[2:])} after preprocessing and its "
+                f"{name} {len(label)} of {tuple(label.shape[2:])}; check that they belong together"
+            )
     if image.shape[1:] != first.shape[1:]:
         raise ValueError(
             f"{item['image']} has slices of shape {tuple(image.shape[1:])} (channels, H, W) after preprocessing, the "
@@ -94,7 +92,7 @@ class SliceBank(Dataset):
             data = if_empty
         if len(data) == 0:
             raise ValueError("the data list has no case; check --dataset_dir and the split file")
-        self.cases = [case_name(item) for item in data]
+        self.cases = [case_id(item) for item in data]
         if len(set(self.cases)) < len(self.cases):
             twice = next(name for name in self.cases if self.cases.count(name) > 1)
             raise ValueError(f"case id {twice!r} occurs twice in the data list; give each case its own file name")

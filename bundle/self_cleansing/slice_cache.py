@@ -60,9 +60,10 @@ def fingerprint(data: Sequence[Mapping[str, Any]], preprocessing: Any) -> str | 
         32 hexadecimal digits, or None if something cannot be named this way: an entry that is no file, or a transform
         that cannot be pickled (a lambda).
     """
-    digest = hashlib.sha256(f"1 {monai.__version__} {np.__version__}".encode())
+    digest = hashlib.sha256(f"1 {monai.__version__} {np.__version__} {torch.__version__}".encode())
     package = Path(__file__).parent
-    for source in (Path(__file__), *sorted((package / "transforms").glob("*.py")), *sorted(package.glob("data/*.py"))):
+    around = (Path(__file__), package / "slice_bank.py")
+    for source in (*around, *sorted((package / "transforms").glob("*.py")), *sorted(package.glob("data/*.py"))):
         digest.update(source.read_bytes())
     composed = isinstance(preprocessing, Compose)
     transforms = list(preprocessing.flatten().transforms) if composed else [preprocessing]

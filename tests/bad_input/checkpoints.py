@@ -142,6 +142,13 @@ ROWS = [
         "same settings, or start a new run in another --output_dir",
     ),
     row(
+        "checkpoint of another learning rate, resumed",
+        stored(STATE, lambda s: s["settings"].update(learning_rate=0.1)),
+        RESUME,
+        "error: {w}/run/models/checkpoint.pt was written with learning_rate = 0.1, this run has 0.0005; resume with "
+        "the same settings, or start a new run in another --output_dir",
+    ),
+    row(
         "checkpoint with a layer of another name, resumed",
         stored(STATE, lambda s: s["network"].update(odd=s["network"].popitem()[1])),
         RESUME,

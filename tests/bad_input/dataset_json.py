@@ -274,6 +274,13 @@ ROWS = [
         "\"['core', 'ring']\", or the config of these data",
     ),
     Row(
+        "label values with a gap",
+        setting(DATA, "labels", {"1": "ring", "4": "core"}),
+        TRAIN,
+        "error: {w}/data declares the label values 1, 4 for ring, core; a training needs 1, 2, ... without a gap: "
+        "number the classes again, in dataset.json and in the label files",
+    ),
+    Row(
         "another organ",
         setting(DATA, "labels", {"1": "ring", "2": "spleen"}),
         TRAIN,

@@ -96,6 +96,11 @@ def test_unusable_features_are_named(features, match):
         fit_mixture(features, 2)
 
 
+def test_one_sample_is_no_mixture():
+    with pytest.raises(ValueError, match="a mixture needs two samples .* got 1 distinct among 1"):
+        fit_mixture([1.0], 1)
+
+
 def test_densities_integrate_to_the_weights(two_groups):
     fitted = fit_mixture(two_groups, 2)
     grid = np.linspace(-5, 10, 20001)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from ignite.engine import Engine
@@ -75,6 +77,20 @@ def test_its_state_is_all_there_is(done):
     _, resumed, _ = trained(0.9, 6, state)
     for name, value in unbroken.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
+
+
+def test_a_training_that_has_diverged_ends():
+    network = nn.Linear(2, 1)
+    averaging = WeightAveraging(averaged := averaged_network(network, 0.5), network)
+    engine = SimpleNamespace(state=SimpleNamespace(epoch=3))
+    averaging(engine)
+    averaging.agree(engine)
+    with torch.no_grad():
+        network.bias.fill_(float("inf"))
+    averaging(engine)
+    with pytest.raises(ValueError, match="has diverged: after epoch 3 .*; lower the learning rate"):
+        averaging.agree(engine)
+    assert not averaged.module.bias.isfinite().all()
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, 99])

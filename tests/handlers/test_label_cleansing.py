@@ -267,6 +267,21 @@ def test_repair_writes_left_out_labels_only_each_class_from_its_better_source(re
     assert all(torch.equal(value, state[name]) for name, value in bank.named_buffers())
 
 
+def test_repair_erases_nothing_where_the_network_sees_nothing(repairable, tmp_path, caplog):
+    dataset = repairable[0]
+    dataset.images[0, 0] = -4.0  # class 0 of the first sample is marked, but not predicted
+    provenance = torch.tensor([[REJECTED, MANUAL]] + [[MANUAL, MANUAL]] * 4 + [[REJECTED, REJECTED]])
+    cleansing = handler(dataset, fixed(provenance), tmp_path)
+    cleansing.update(2)
+    with caplog.at_level(logging.INFO, "bundle.self_cleansing"):
+        cleansing.repair(SimpleNamespace(state=SimpleNamespace(epoch=9)))
+    bank = cleansing.label_bank
+    assert bank.provenance[0, 0] == REJECTED and not bank.is_set[0, 0] and not bank.takes_part[0, 0]
+    assert (bank.provenance[5] == RENEWED).all() and bank.pseudo_label()[5].flatten(1).any(dim=1).all()
+    assert caplog.messages[-1].startswith("repaired 2 labels that were left out (per class by: prediction, prediction)")
+    assert caplog.messages[-1].endswith(", 1 more stay as given, for the network sees nothing there")
+
+
 def test_repair_touches_nothing_if_nothing_was_left_out(repairable, tmp_path):
     dataset = repairable[0]
     cleansing = handler(dataset, fixed(torch.full((6, 2), RENEWED)), tmp_path)

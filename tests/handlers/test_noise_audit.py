@@ -112,6 +112,19 @@ def test_given_labels_are_not_taken_for_clean_ones(setting):
     assert audit.clean_labels.sum() == 5 * 64
 
 
+def test_a_manifest_that_counts_slices_along_another_axis_is_refused(setting, tmp_path):
+    (tmp_path / "longer.csv").write_text(MANIFEST + "c,0,RV,none,0,1.0\nb,1,RV,none,0,1.0\n")  # c is not trained on
+    volume = torch.zeros(1, 16, 16, 2, dtype=torch.uint8)
+
+    def preprocessing(item):
+        depth = {"a": 2, "b": 1}[item["case"]]
+        masks = volume[..., :depth].expand(2, -1, -1, -1)
+        return {"image": volume[..., :depth].float(), "label": masks, "clean_label": masks}
+
+    with pytest.raises(ValueError, match=r"row for sample 'b/1', .* counts the slices of b along another axis"):
+        NoiseAudit(tmp_path / "longer.csv", [{"case": "a"}, {"case": "b"}], preprocessing, ["RV", "Myo"])
+
+
 def test_order_of_the_manifest_does_not_matter(setting, tmp_path):
     audit, bank = setting
     header, *rows = MANIFEST.splitlines()

@@ -127,13 +127,20 @@ def test_estimation_happens_once_and_never_overrides_a_known_rate(known, tmp_pat
     assert float(rate.rate) == pytest.approx(0.1 if known is None else 0.3)
 
 
-@pytest.mark.parametrize(("known", "at_epoch", "refused"), [(None, 4, True), (None, 3, False), (0.3, 4, False)])
-def test_an_estimate_that_would_come_too_late_is_refused_before_training(known, at_epoch, refused, tmp_path):
+@pytest.mark.parametrize(
+    ("known", "at_epoch", "refused"),
+    [(None, 4, True), (None, 3, False), (0.3, 4, False), (None, 0, True), (0.3, 0, False)],
+)
+def test_an_estimate_that_would_come_too_late_or_of_nothing_is_refused_before_training(
+    known, at_epoch, refused, tmp_path
+):
     trained = []
     engine = Engine(lambda engine, _: trained.append(engine.state.epoch))
     EstimateNoise(ForgetRate(known), lambda: 0.1, at_epoch, 4, History(tmp_path / "h.csv")).attach(engine)
     if refused:
-        with pytest.raises(ValueError, match=r"after 4 epochs \(warmup_epochs\), but is needed in a stage of 4"):
+        with pytest.raises(
+            ValueError, match=rf"after {at_epoch} epochs \(warmup_epochs\), but is needed in a stage of 4"
+        ):
             engine.run([0], max_epochs=4)
     else:
         engine.run([0], max_epochs=4)

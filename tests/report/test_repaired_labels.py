@@ -213,6 +213,29 @@ def test_a_slice_that_the_preprocessing_moved_is_found_again(phantom):
     assert not made[..., -1].any()
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_slices_along_another_axis_of_the_file_are_found_again(phantom, tmp_path, axis):
+    """The same case, stored with its slices along the first or second axis, gets the same masks."""
+    usual = train_part(phantom)["train"][0]
+    case = dict(usual)
+    for key in ("image", "label"):
+        stored = nib.load(usual[key])
+        order = [0, 1]
+        order.insert(axis, 2)
+        affine = stored.affine[:, [*order, 3]]
+        case[key] = str(tmp_path / f"{key}.nii.gz")
+        nib.save(nib.Nifti1Image(np.asarray(stored.dataobj).transpose(order), affine), case[key])
+    steps = preprocessing_of()
+    banks = [SliceBank([one], steps, progress=False) for one in (usual, case)]
+    torch.testing.assert_close(banks[0].labels, banks[1].labels)
+    where = torch.zeros(banks[0].labels.shape[:2], dtype=torch.bool)
+    where[1], where[3, 0] = True, True  # one slice, and one class of another
+    blank = torch.zeros_like(banks[0].labels)
+    expected, made = (repaired_masks(one, blank, where, steps, NAMES) for one in (usual, case))
+    np.testing.assert_array_equal(np.moveaxis(made, axis + 1, -1), expected)
+    assert (expected != read_label(usual["label"], NAMES)).any()
+
+
 def test_the_folder_with_linked_images_can_be_trained_on(noisy, tmp_path):
     split = train_part(noisy)
     run = run_on(split["train"], preprocessing_of())

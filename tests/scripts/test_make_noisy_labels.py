@@ -285,6 +285,32 @@ def test_a_file_that_is_no_recipe_is_named(script, tmp_path, text):
         script.read_recipe(path)
 
 
+@pytest.mark.parametrize(("axis", "options"), [(0, []), (1, []), (0, ["--in_plane", "LP"])])
+def test_slices_are_those_of_the_training_whatever_the_axes_of_the_file(
+    script, phantom, noisy, tmp_path, axis, options
+):
+    """The same volumes, stored with the slices along another axis, get the same noise, and the same manifest."""
+    order = [0, 1]
+    order.insert(axis, 2)
+    for path in phantom.rglob("*.nii.gz"):
+        stored = nib.load(path)
+        affine = stored.affine[:, [*order, 3]]
+        turned = tmp_path / "turned" / path.relative_to(phantom)
+        turned.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(np.asarray(stored.dataobj).transpose(order), affine), turned)
+    arguments = ["--dataset_dir", str(tmp_path / "turned"), "--output_dir", str(tmp_path / "out"), "--recipe", RECIPE]
+    script.main([*arguments, *OPTIONS, *options])
+    rows, usual = manifest(tmp_path / "out"), manifest(noisy)
+    if options:  # LP turns and mirrors the slices, which moves the noise; it has as many of them
+        assert [list(row.values())[:3] for row in rows] == [list(row.values())[:3] for row in usual]
+        return
+    assert rows == usual
+    for case in find_cases(tmp_path / "out"):
+        made = read_label(case["label"], CLASSES)
+        expected = read_label(noisy / Path(case["label"]).relative_to(tmp_path / "out"), CLASSES)
+        np.testing.assert_array_equal(np.moveaxis(made, axis + 1, -1), expected)
+
+
 def test_pictures_with_dataset_json_become_masks_that_read_back(script, tmp_path):
     """PNG labels of two classes: noisy and clean copies are NIfTI, and dataset.json names them."""
     root, out = tmp_path / "pictures", tmp_path / "out"

@@ -85,6 +85,14 @@ def test_each_bad_case_is_one_sentence_behind_monai_s_wrappers(tmp_path, rng, ch
     assert "\n" not in str(clear)
 
 
+def test_a_clean_label_must_lie_on_its_image_too(tmp_path, rng):
+    item = save(tmp_path, rng.normal(size=(6, 7, 3)), rng.integers(0, 4, (6, 7, 3)))
+    case = load()(item)
+    assert "clean_label" in CheckCased()({**case, "clean_label": case["label"]})
+    with pytest.raises(ValueError, match=r"has shape 6x7x3 but its label .* has shape 6x7x2"):
+        CheckCased()({**case, "clean_label": case["label"][..., :2]})
+
+
 def test_without_a_label_the_image_alone_is_checked(tmp_path, rng):
     item = save(tmp_path, np.full((6, 7, 3), 3.0), rng.integers(0, 4, (6, 7, 3)))
     image = load()({"image": item["image"]})["image"]

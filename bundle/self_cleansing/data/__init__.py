@@ -3,6 +3,7 @@
 
 from .acdc import ACDC_LABEL_NAMES as ACDC_LABEL_NAMES
 from .acdc import acdc_cases as acdc_cases
+from .cases import case_id as case_id
 from .cases import clean_items as clean_items
 from .cases import find_cases as find_cases
 from .cases import known_cases as known_cases

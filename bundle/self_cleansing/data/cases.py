@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .acdc import ACDC_LABEL_NAMES, acdc_cases
-from .msd import DATASET_JSON, msd_cases, msd_label_names
+from .msd import DATASET_JSON, case_name, msd_cases, msd_label_names
 
 CLEAN_LABELS = "clean_labels"
 TRAINING_KEYS = ("image", "label", "case", "patient")
@@ -71,9 +71,16 @@ def label_names(dataset_dir: str | os.PathLike) -> dict[int, str]:
 def check_classes(dataset_dir: str | os.PathLike, class_names: Sequence[str], remedy: str) -> None:
     """Raise ValueError unless a training has the classes that the data set declares, in the order of its label values.
 
-    Upper and lower case are the same; {0} in `remedy`, the end of the sentence, becomes the declared names.
+    The values must be 1, 2, ... without a gap: those that results are written with. Upper and lower case are the same;
+    {0} in `remedy`, the end of the sentence, becomes the declared names.
     """
-    declared = list(label_names(dataset_dir).values())
+    names = label_names(dataset_dir)
+    declared = list(names.values())
+    if list(names) != list(range(1, len(names) + 1)):
+        raise ValueError(
+            f"{dataset_dir} declares the label values {', '.join(map(str, names))} for {', '.join(declared)}; a "
+            "training needs 1, 2, ... without a gap: number the classes again, in dataset.json and in the label files"
+        )
     if [name.casefold() for name in declared] != [str(name).casefold() for name in class_names]:
         raise ValueError(
             f"{dataset_dir} declares the classes {', '.join(declared)}, the training {', '.join(class_names)}; "
@@ -125,6 +132,11 @@ def known_cases(data: Sequence[Mapping[str, Any]], dataset_dir: str | os.PathLik
         return {"trained": [], "others": []}
     others = [case for image, case in cases.items() if image not in set(images)]
     return {"trained": [cases[image] for image in images], "others": others}
+
+
+def case_id(item: Mapping[str, Any]) -> str:
+    """Return the case id of a data list entry: its `case`, else its image's file name without the extension."""
+    return str(item["case"]) if "case" in item else case_name(item["image"])
 
 
 def check_one_label_each(cases: Sequence[Mapping[str, Any]]) -> None:

@@ -58,8 +58,9 @@ def fit_mixture(
         max_iterations: of EM.
 
     Raises:
-        ValueError: if a feature is not finite, the shape is neither (n,) nor (n, d), or there are fewer distinct
-            rows than components: k-means cannot start there, and any verdict would be an accident of rounding.
+        ValueError: if a feature is not finite, the shape is neither (n,) nor (n, d), there is one row, or there are
+            fewer distinct rows than components: k-means cannot start there, and any verdict would be an accident of
+            rounding.
     """
     rows = np.asarray(features, dtype=np.float64)
     rows = rows[:, None] if rows.ndim == 1 else rows
@@ -71,9 +72,9 @@ def fit_mixture(
             "look for a diverged network or an undefined ratio upstream"
         )
     distinct = len(np.unique(rows, axis=0))
-    if distinct < num_components:
+    if distinct < num_components or len(rows) == 1:
         raise ValueError(
-            f"a mixture needs at least as many distinct samples as its {num_components} components, got {distinct} "
+            f"a mixture needs two samples and as many distinct ones as its {num_components} components, got {distinct} "
             f"distinct among {len(rows)}; do not split such a group"
         )
     order = np.lexsort(rows.T[::-1])

@@ -50,6 +50,8 @@ class WeightAveraging:
     List it before whatever uses a network at the end of an epoch. Several processes have the same weights, but each the
     batch-norm statistics of its own last batch; from the end of an epoch on all have those of the first.
 
+    A training that has diverged ends there, before such weights judge labels or replace good ones.
+
     Args:
         averaged: made by `averaged_network`; its own state, saved in the checkpoint, is all there is.
         network: the one in training.
@@ -69,3 +71,9 @@ class WeightAveraging:
     def agree(self, engine: Any) -> None:
         share_buffers(self.network)
         share_buffers(self.averaged)
+        if not torch.stack([weight.isfinite().all() for weight in self.averaged.parameters()]).all():
+            raise ValueError(
+                f"the training has diverged: after epoch {engine.state.epoch} weights of the network are not finite; "
+                "lower the learning rate (optimizer#lr) or pass --precision float32; models/checkpoint.pt, if there is "
+                "one, is of an epoch before"
+            )

@@ -141,25 +141,30 @@ class LabelCleansing:
         return sweep(self.network, self.dataset, self.label_bank, cleanser, self.device, self.batch_size)
 
     def repair(self, engine: Any) -> None:
-        """Write a pseudo label for every label left out: the prediction or the cleanser's, whichever is better.
+        """Write a pseudo label for the labels left out: the prediction or the cleanser's, whichever is better.
 
         "Better" is measured per class on the accepted labels, whose pseudo labels can be compared with something
-        believed. The outcome is for export and report only.
+        believed. Where neither marks anything the given label stays, as left out: that the network sees nothing is no
+        reason to erase what somebody drew. The outcome is for export and report only.
         """
         left_out = ~self.label_bank.takes_part.cpu()
         if not left_out.any():
             return
         found = self.sweep(self.cleanser)
         accepted = ~left_out & (found.manual_areas.label_area > 0)
+        repaired = left_out.clone()
         use_cleanser = self.mean_dice(found.candidate, accepted) > self.mean_dice(found.prediction, accepted)
         for index in self.blocks():
             label = torch.where(use_cleanser[None, :, None, None], found.candidate(index), found.prediction(index))
-            self.label_bank.write(index, label, left_out[index])
+            repaired[index] &= label.bool().flatten(2).any(dim=2)
+            self.label_bank.write(index, label, repaired[index])
         provenance = self.label_bank.provenance.cpu().clone()
-        provenance[left_out] = int(Provenance.RENEWED)
+        provenance[repaired] = int(Provenance.RENEWED)
         self.label_bank.record(provenance, engine.state.epoch)
         sources = ", ".join("cleanser" if better else "prediction" for better in use_cleanser.tolist())
-        line = f"repaired {int(left_out.sum())} labels that were left out (per class by: {sources})"
+        line = f"repaired {int(repaired.sum())} labels that were left out (per class by: {sources})"
+        if unseen := int((left_out & ~repaired).sum()):
+            line += f", {unseen} more stay as given, for the network sees nothing there"
         if self.audit is not None:
             dice = [f"{v:.2f}" for name, v in self.audit(self.label_bank).items() if name.startswith("dice_repaired")]
             line += f"; their Dice to clean is now {' / '.join(dice) or '-'}"

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
+from ..data import case_id
 from ..filtering import Provenance
 from ..label_bank import LabelBank
 from ..metrics import dice_counts
 from ..noise import KINDS as NOISE_KINDS
-from ..slice_bank import SliceBank, case_name
+from ..slice_bank import SliceBank
 
 KINDS = tuple(NOISE_KINDS)
 
@@ -59,7 +60,7 @@ class NoiseAudit:
         dataset = SliceBank(data, preprocessing, cache_dir, in_step=False)  # the first process alone audits
         self.class_names = list(class_names)
         if dataset.clean_labels is None:
-            missing = next(case_name(item) for item in data if "clean_label" not in item)
+            missing = next(case_id(item) for item in data if "clean_label" not in item)
             raise ValueError(
                 f"{manifest} is there but case {missing!r} has no clean label below clean_labels/; "
                 "make the noisy copy again, or pass --noise_manifest none"
@@ -70,10 +71,17 @@ class NoiseAudit:
         self.kind = torch.zeros(self.clean_labels.shape[:2], dtype=torch.int64)
         self.identical = torch.ones(self.clean_labels.shape[:2], dtype=torch.bool)
         listed = torch.zeros_like(self.identical)
+        cases = set(dataset.cases)
         for sample, class_name, kind, identical in _rows(manifest):
             if sample in position and class_name in column:
                 entry = position[sample], column[class_name]
                 self.kind[entry], self.identical[entry], listed[entry] = kind, identical, True
+            elif sample not in position and (case := sample.rpartition("/")[0]) in cases:
+                raise ValueError(
+                    f"{manifest} has a row for sample {sample!r}, which the training does not have: it counts the "
+                    f"slices of {case} along another axis; make the noisy copy again with --in_plane as in the data's "
+                    "config, or pass --noise_manifest none"
+                )
         if not listed.all():
             sample, k = torch.nonzero(~listed)[0].tolist()
             raise ValueError(

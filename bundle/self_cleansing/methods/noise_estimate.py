@@ -55,14 +55,15 @@ class EstimateNoise:
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.check)
-        engine.add_event_handler(Events.EPOCH_COMPLETED(once=self.at_epoch), self)
+        if self.at_epoch > 0:
+            engine.add_event_handler(Events.EPOCH_COMPLETED(once=self.at_epoch), self)
 
     def check(self, engine: Any) -> None:
-        """Raise ValueError if the estimate would come too late to be of use."""
-        if not self.forget_rate.is_known and self.at_epoch >= self.before_epoch:
+        """Raise ValueError if the estimate would come of nothing, or too late to be of use."""
+        if not self.forget_rate.is_known and not 0 < self.at_epoch < self.before_epoch:
             raise ValueError(
                 f"the noisy fraction is to be estimated after {self.at_epoch} epochs (warmup_epochs), but is needed "
-                f"in a stage of {self.before_epoch}; lower --warmup_epochs, train longer, or give a number"
+                f"in a stage of {self.before_epoch}; set --warmup_epochs between 0 and that, or give a number"
             )
 
     def __call__(self, engine: Any) -> None:

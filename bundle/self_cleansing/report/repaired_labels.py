@@ -27,12 +27,12 @@ from monai.transforms import allow_missing_keys_mode, convert_applied_interp_mod
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..data import case_id, read_label, write_json
 from ..data import class_names as declared_classes
-from ..data import read_label, write_json
 from ..data.copied_files import copy_file, description_with_labels, link_image, place_below
 from ..data.label_writer import LabelWriter
 from ..data.labels import Labels
-from ..data.msd import DATASET_JSON, case_name
+from ..data.msd import DATASET_JSON
 from ..data.whole_file import write_text
 from ..filtering import Provenance
 from ..label_bank import LabelBank
@@ -88,7 +88,7 @@ def export_repaired_labels(
         ValueError: if the data do not belong to the samples, or the preprocessing cannot be undone.
     """
     folder, root = Path(folder), Path(os.path.abspath(dataset_dir))
-    ids = [_case(item) for item in data]
+    ids = [case_id(item) for item in data]
     if ids != dataset.cases:
         raise ValueError(
             f"data and dataset must list the same cases in the same order, got {len(ids)} and {len(dataset.cases)} "
@@ -96,7 +96,7 @@ def export_repaired_labels(
         )
     names, every = declared_classes(class_names), (*data, *others)
     images = [folder / place_below(item["image"], root, "") for item in every]
-    labels = [folder / place_below(item["label"], root, _case(item)) for item in every]
+    labels = [folder / place_below(item["label"], root, case_id(item)) for item in every]
     writer = LabelWriter(names, [item["label"] for item in every], reserved={*images, *labels})
     replaced = ((label_bank.provenance != Provenance.MANUAL) & label_bank.is_set).cpu()  # (N, K)
     written: dict[str, Path] = {}
@@ -111,7 +111,7 @@ def export_repaired_labels(
             copy_file(given, target)
         written[case] = target
     for item in others:
-        case = _case(item)
+        case = case_id(item)
         written[case] = folder / place_below(item["label"], root, case)
         copy_file(item["label"], written[case])
     if link_images:
@@ -120,7 +120,7 @@ def export_repaired_labels(
     if split_file is not None and Path(split_file).is_file():
         copy_file(split_file, folder / "split.json")
     if (root / DATASET_JSON).is_file():
-        renamed = {os.path.abspath(item["label"]): written[_case(item)].relative_to(folder) for item in every}
+        renamed = {os.path.abspath(item["label"]): written[case_id(item)].relative_to(folder) for item in every}
         write_json(folder / DATASET_JSON, description_with_labels(root, renamed))
     write_text(folder / "provenance.csv", provenance_table(label_bank, list(names.values())))
     return written
@@ -142,7 +142,8 @@ def repaired_masks(
         class_names: K classes.
 
     Returns:
-        uint8 (K, H, W, D) of 0 and 1 in the grid of the given file, D = 1 if that is 2-D. Equal to the given label
+        uint8 (K, H, W, D) of 0 and 1 in the grid of the given file, D = 1 if that is 2-D; slices may be counted along
+        any of its axes, as the preprocessing turns them. Equal to the given label
         wherever `replaced` is False, even if everything else changes.
 
     Raises:
@@ -155,13 +156,14 @@ def repaired_masks(
     depth = len(pseudo_label)
     number = torch.arange(1.0, depth + 1).expand(1, *pseudo_label.shape[2:], depth)
     native = _invert(torch.cat([pseudo_label.movedim(0, -1).float(), number]), traced, preprocessing)
-    order = native[-1].amax(dim=(0, 1)).round().long() - 1  # which sample a slice of the file became
-    if native.shape[1:] != label.shape[1:] or order.sort().values.tolist() != list(range(depth)):
+    found = None if native.shape[1:] != label.shape[1:] else _slice_axis(native[-1], depth)
+    if found is None:
         raise ValueError(
             f"the inverse of the preprocessing gives {tuple(native.shape[1:])} for {item['label']} of shape "
-            f"{label.shape[1:]}, or other slices; use invertible transforms that keep the slice axis last"
+            f"{label.shape[1:]}, or other slices; use invertible transforms that keep slices apart"
         )
-    chosen = replaced[order].T[:, None, None]  # (K, 1, 1, D)
+    axis, order = found
+    chosen = replaced[order].T[:, :, None, None].movedim(1, axis + 1)  # (K, 1, 1, D), the D at the slice axis
     return np.where(chosen.numpy(), (native[:-1] >= 0.5).numpy(), label).astype(np.uint8)
 
 
@@ -198,5 +200,14 @@ def _invert(masks: Tensor, like: MetaTensor, preprocessing: Any) -> Tensor:
     return native[..., None] if native.ndim == 3 else native
 
 
-def _case(item: Mapping[str, Any]) -> str:
-    return str(item.get("case", case_name(item["image"])))
+def _slice_axis(number: Tensor, depth: int) -> tuple[int, Tensor] | None:
+    """Where the samples of a case lie in its file, from their numbers 1..depth brought back into it (H, W, D).
+
+    Returns:
+        the axis, and which sample int64 (depth,) each slice along it became; None if samples are no slices of the file.
+    """
+    for axis in (2, 1, 0):
+        order = number.movedim(axis, 0).flatten(1).amax(dim=1).round().long() - 1
+        if order.sort().values.tolist() == list(range(depth)):
+            return axis, order
+    return None

@@ -49,8 +49,8 @@ class Augmentation:
             generator: CPU generator; the draws are made on the CPU, so that they do not depend on the device.
 
         Returns:
-            image and masks of the same shapes. Outside of the image there are zeros; masks stay in {0, 1}
-            (bilinear interpolation, at least one half).
+            image and masks of the same shapes. What comes from outside of the image is zero before
+            contrast, brightness and noise change; masks stay in {0, 1} (bilinear interpolation, at least one half).
         """
         image, masks, _ = self.with_map(image, masks, None, generator)
         return image, masks

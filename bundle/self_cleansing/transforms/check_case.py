@@ -31,6 +31,7 @@ class CheckCased(MapTransform):
         label_key: MetaTensor (C, H, W) or (C, H, W, D), any layout that `LabelToChannelsd` takes.
         channels: C of the image; None: any.
         allow_missing_keys: if True, a case without label is checked for its image alone (inference).
+        reference_key: the clean label, which is checked like the label if a case has one.
 
     Raises:
         ValueError: at call, if the case breaks a rule; the file and the value are named.
@@ -43,8 +44,10 @@ class CheckCased(MapTransform):
         label_key: str = "label",
         channels: int | None = 1,
         allow_missing_keys: bool = False,
+        reference_key: str = "clean_label",
     ) -> None:
         super().__init__([image_key, label_key], allow_missing_keys)
+        self.reference_key = reference_key
         self.image_key = image_key
         self.label_key = label_key
         self.channels = channels
@@ -52,23 +55,30 @@ class CheckCased(MapTransform):
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         case = dict(data)
         present = list(self.key_iterator(case))
+        if self.reference_key in case:
+            present.append(self.reference_key)
         for key in present:
             if os.path.isfile(file := _file_name(case, key)):
                 check_nifti(file)
         if self.image_key in present:
             check_image(_numpy(case[self.image_key]), _file_name(case, self.image_key), self.channels)
-        if len(present) == 2:
-            image, label = case[self.image_key], case[self.label_key]
-            check_shape("label", label.shape, _file_name(case, self.label_key))
-            check_same_grid(
-                image.shape[1:],
-                label.shape[1:],
-                _file_name(case, self.image_key),
-                _file_name(case, self.label_key),
-                image.affine.numpy() if isinstance(image, MetaTensor) else None,
-                label.affine.numpy() if isinstance(label, MetaTensor) else None,
-            )
+        if self.image_key in present:
+            for key in present:
+                if key != self.image_key:
+                    self._check_label(case, key)
         return case
+
+    def _check_label(self, case: Mapping[Hashable, torch.Tensor], key: str) -> None:
+        image, label = case[self.image_key], case[key]
+        check_shape("label", label.shape, _file_name(case, key))
+        check_same_grid(
+            image.shape[1:],
+            label.shape[1:],
+            _file_name(case, self.image_key),
+            _file_name(case, key),
+            image.affine.numpy() if isinstance(image, MetaTensor) else None,
+            label.affine.numpy() if isinstance(label, MetaTensor) else None,
+        )
 
 
 class LabelToChannelsd(MapTransform):
