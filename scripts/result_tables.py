@@ -130,13 +130,12 @@ class Figures:
         self.used: dict[str, str] = {}
 
     def noise_name(self, noise: tuple[str, str, str]) -> str:
-        """E.g. "α 70 %, β 10"; with the grid's name where two noises have the same numbers."""
+        """E.g. "α 70 %, β 10" of a level, which grids call alpha...; else the grid's name, "dilation50 (α 50 %)"."""
         alpha, beta, name = noise
         if float(alpha) == 0:
             return "none"
-        twins = [other for other in self.noises if other[:2] == noise[:2]]
-        more = f" ({name})" if len(twins) > 1 else ""
-        return f"\u03b1 {100 * float(alpha):.0f} %, \u03b2 {beta}{more}"
+        share = f"\u03b1 {100 * float(alpha):.0f} %"
+        return f"{share}, \u03b2 {beta}" if name.startswith("alpha") else f"{name} ({share})"
 
     def method_name(self, method: str) -> str:
         return method + (DAGGER if method in self.oracles else "")
