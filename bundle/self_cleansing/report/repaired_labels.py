@@ -27,8 +27,9 @@ from monai.transforms import allow_missing_keys_mode, convert_applied_interp_mod
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data import case_id, read_label, write_json
 from ..data import class_names as declared_classes
+from ..data import read_label, write_json
+from ..data.cases import case_id
 from ..data.copied_files import copy_file, description_with_labels, link_image, place_below
 from ..data.label_writer import LabelWriter
 from ..data.labels import Labels
