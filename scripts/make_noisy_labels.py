@@ -140,7 +140,7 @@ def noisy_label(
     stored = read_file(file)
     if stored.ndim < 4:
         return noisy_volume(clean, case, names, spec, seed)
-    turned = orient({"label": MetaTensor(torch.from_numpy(clean), affine=stored.affine)})["label"]
+    turned = orient({"label": MetaTensor(torch.tensor(clean), affine=stored.affine)})["label"]
     noisy, rows = noisy_volume(turned.numpy(), case, names, spec, seed)
     turned.copy_(torch.from_numpy(noisy))
     return orient.inverse({"label": turned})["label"].numpy(), rows

@@ -311,6 +311,17 @@ def test_slices_are_those_of_the_training_whatever_the_axes_of_the_file(
         np.testing.assert_array_equal(np.moveaxis(made, axis + 1, -1), expected)
 
 
+def test_the_clean_label_is_left_as_it_is(script, phantom):
+    """It is written beside the noisy one where the file is of another format than NIfTI."""
+    file = next(phantom.rglob("*_gt.nii.gz"))
+    clean = read_label(file, CLASSES)
+    before = clean.copy()
+    names, spec = list(CLASSES.values()), script.read_recipe(Path(RECIPE), alpha=1.0)
+    noisy, _ = script.noisy_label(clean, file, script.OrientSlicesd("label"), "case", names, spec, 0)
+    np.testing.assert_array_equal(clean, before)
+    assert (noisy != clean).any()
+
+
 def test_pictures_with_dataset_json_become_masks_that_read_back(script, tmp_path):
     """PNG labels of two classes: noisy and clean copies are NIfTI, and dataset.json names them."""
     root, out = tmp_path / "pictures", tmp_path / "out"
