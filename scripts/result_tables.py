@@ -130,12 +130,19 @@ class Figures:
         self.used: dict[str, str] = {}
 
     def noise_name(self, noise: tuple[str, str, str]) -> str:
-        """E.g. "α 70 %, β 10" of a level, which grids call alpha...; else the grid's name, "dilation50 (α 50 %)"."""
+        """E.g. "α 70 %, β 10" of a level, which grids call alpha..., with the grid's name if two have the same numbers.
+
+        Other noise goes by the grid's name: "dilation50 (α 50 %)".
+        """
         alpha, beta, name = noise
         if float(alpha) == 0:
             return "none"
         share = f"\u03b1 {100 * float(alpha):.0f} %"
-        return f"{share}, \u03b2 {beta}" if name.startswith("alpha") else f"{name} ({share})"
+        if not name.startswith("alpha"):
+            return f"{name} ({share})"
+        twins = [other for other in self.noises if other[:2] == noise[:2] and other[2].startswith("alpha")]
+        more = f" ({name})" if len(twins) > 1 else ""
+        return f"{share}, \u03b2 {beta}{more}"
 
     def method_name(self, method: str) -> str:
         return method + (DAGGER if method in self.oracles else "")

@@ -171,6 +171,9 @@ def test_two_noises_with_the_same_numbers_are_told_apart():
     rows = [row for name in ("one", "two") for row in rows_of({**cell(), "noise": name})]
     names = {row["noise"] for row in find(tables(rows, []), "acdc_quick_full_size_by_noise")}
     assert names == {"one (\u03b1 70 %)", "two (\u03b1 70 %)"}
+    rows = [row for name in ("alpha_one", "alpha_two") for row in rows_of({**cell(), "noise": name})]
+    names = {row["noise"] for row in find(tables(rows, []), "acdc_quick_full_size_by_noise")}
+    assert names == {"\u03b1 70 %, \u03b2 10 (alpha_one)", "\u03b1 70 %, \u03b2 10 (alpha_two)"}
 
 
 def test_a_single_structure_has_no_average_beside_it():
