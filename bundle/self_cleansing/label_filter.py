@@ -100,6 +100,7 @@ OPTIONS: dict[str, Rule] = {  # of `displacement_filter`
         ("min_posterior", "min_seen_fraction", "min_density", "min_agreement", "no_gap_ratio", "max_one_sided"),
         number(0, 1),
     ),
+    "max_scatter": number(1),
     **dict.fromkeys(("clip_px", "resolution_px"), number(1e-3)),
     **dict.fromkeys(("same_group_px", "no_gap_px"), number(0)),
     **dict.fromkeys(

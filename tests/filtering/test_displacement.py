@@ -259,7 +259,31 @@ def test_where_the_median_lies_between_groups_the_right_labels_are_those_that_sc
     assert 0.5 < np.median(boundary_displacement(*areas)[..., 1]) < 2.0  # where the least of the grown ones lie
     clean = displacement_filter(*areas).clean[:, 0]
     assert clean[:100].mean() > 0.95 and not clean[100:].any()
-    assert not displacement_filter(*areas, min_density=0.0).clean[:100].any()
+    assert not displacement_filter(*areas, min_density=0.0, max_scatter=100.0).clean[:100].any()
+
+
+def spread(samples: int, centre_px: float, half_width_px: float) -> list[tuple[int, float, float]]:
+    """Eleven groups of labels that are displaced by different amounts, for `measured`."""
+    shifts = np.linspace(centre_px - half_width_px, centre_px + half_width_px, 11)
+    return [(samples, abs(shift) + 0.2, shift) for shift in shifts]
+
+
+def test_where_the_median_lies_in_the_wrong_group_the_right_labels_are_those_that_scatter_least():
+    """More than half of the labels are grown, by radii so alike that many lie around the middle of them."""
+    areas = measured((90, 0.9, -0.5), *spread(11, 1.3, 0.9))
+    clean = displacement_filter(*areas).clean[:, 0]
+    assert clean[:90].mean() > 0.95 and not clean[90:].any()
+    misled = displacement_filter(*areas, max_scatter=100.0).clean[:, 0]
+    assert not misled[:90].any() and misled[90:].mean() > 0.9
+
+
+def test_where_groups_scatter_alike_the_median_tells_the_right_ones():
+    """The right labels lie between the shrunken and the grown ones, which scatter a little less than they do."""
+    areas = measured(*spread(8, 0.0, 0.5), *spread(8, -3.0, 0.5), *spread(9, 3.0, 0.4))
+    clean = displacement_filter(*areas).clean[:, 0]
+    assert clean[:88].mean() > 0.95 and not clean[88:].any()
+    tightest = displacement_filter(*areas, max_scatter=1.0).clean[:, 0]
+    assert not tightest[:176].any() and tightest[176:].all()
 
 
 @pytest.mark.parametrize(("left", "joined"), [(1.6, True), (1.1, False)])

@@ -46,6 +46,24 @@ def test_errors_below_a_pixel_count(offset, word):
     assert doubt.startswith(f"40% of the labels are {word}")
 
 
+@pytest.mark.parametrize(
+    ("believed", "smaller", "sentence"),
+    [
+        (1.0, 1.3, "they scatter more than those believed (1.30 px beside 1.00), as wrong labels do, which speaks for"),
+        (1.0, 1.2, "both scatter alike (1.20 px beside 1.00), so that nothing tells which are right"),
+        (1.2, 1.0, "both scatter alike (1.00 px beside 1.20), so that nothing tells which are right"),
+        (1.3, 1.0, "they scatter less than those believed (1.00 px beside 1.30), as right labels do: it likely does"),
+        (0.0, 0.0, "both scatter alike (0.00 px beside 0.00), so that nothing tells which are right"),
+    ],
+)
+def test_which_of_two_groups_is_right_is_told_by_how_much_they_scatter(believed, smaller, sentence):
+    """Evenly spread labels have half of their range between the quartiles; a stray one hardly counts."""
+    groups = [np.linspace(-width, width, 1001) + centre for width, centre in ((believed, 0.0), (smaller, -5.0))]
+    signed = np.r_[groups[0], groups[1], [-40.0]]
+    (doubt,) = doubts(verdicts_on(signed, np.repeat([[1.0], [0.0]], [1001, 1002], axis=0)))
+    assert f"the filter believes the wrong ones; {sentence}" in doubt
+
+
 def test_labels_that_form_one_group_are_said_to():
     signed = np.random.default_rng(0).uniform(0, 4, 40)
     fit = Fit(np.stack([signed, signed], axis=1), np.ones(40, bool), fit_mixture(signed[:, None] * [1, 1], 1), (0,), "")

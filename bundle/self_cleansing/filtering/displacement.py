@@ -6,8 +6,9 @@ lowest loss ends up trusting dilated labels. An average boundary displacement in
 the clean labels are those around it, whatever their loss. Or nearly around it: where much of the training was wrong
 the network itself draws too large or too small, which moves all labels by the same amount. So the clean labels are
 taken to be the group nearest to the median label, which they are as long as too large and too small ones balance.
-Where those do not, the median may fall into a gap between groups; but right labels scatter less than wrong ones, so
-only groups that many labels lie around are asked.
+Where those do not, the median may fall into a gap between groups, or into the wrong one; but right labels differ from
+the network by its own errors alone, wrong ones by theirs as well. So only groups are asked that many labels lie around
+and that scatter about as little as any of them.
 
 Symbols, per sample and class: A label area, B predicted area, X pixels where they differ, L boundary length of the
 prediction. Absolute displacement a = X / L, signed displacement s = (A - B) / L; |s| <= a.
@@ -67,6 +68,7 @@ def displacement_filter(
     uncompared_is_clean: bool = False,
     same_group_px: float = 1.0,
     min_density: float = 0.5,
+    max_scatter: float = 1.25,
     no_gap_px: float = 2.0,
     no_gap_ratio: float = 0.9,
     max_one_sided: float = 2 / 3,
@@ -86,9 +88,10 @@ def displacement_filter(
     clipped to `clip_px`, and full-covariance mixtures of one to `max_components` components are fitted, of which the
     one with the lowest Bayesian information criterion counts. Its clean component is the one nearest the median m of
     the signed displacements, the least |signed mean - m| + absolute mean / 2, among those that have at least
-    `min_density` of the most labels any has within `same_group_px` of its signed mean (clipped ones do not count). From
-    there on the prediction is thought moved onto its boundary: t = signed mean - that of the clean component, and a +
-    |t| - |s| is what is left of an absolute mean. Other components belong to the same group if |t| + left / 2 is at
+    `min_density` of the most labels any has within `same_group_px` of its signed mean (clipped ones do not count) and
+    whose signed displacements scatter at most `max_scatter` times as much as those of the tightest of these.
+    From there on the prediction is thought moved onto its boundary: t = signed mean - that of the clean component, and
+    a + |t| - |s| is what is left of an absolute mean. Other components belong to the same group if |t| + left / 2 is at
     most `same_group_px`, or at most `no_gap_px` with no gap between and not one-sided: where few labels err in one
     direction, the mixture spends components on splitting the clean ones. Clean iff the posterior of the group exceeds
     `min_posterior`.
@@ -131,6 +134,8 @@ def displacement_filter(
             `min_density` asks nothing.
         min_density: in [0, 1]; 0 asks all components. On 28 networks of hearts and X-rays the median has 0.8 to 1 times
             as many labels around it as the densest place; where half of the hearts' labels were dilated, 0.1 to 0.2.
+        max_scatter: >= 1, of standard deviations; a large one asks nothing. Where half of the hearts' labels walk
+            outwards, the wrong ones lie nearer to the median and scatter 1.5 or 1.6 times as much as the right ones.
         no_gap_px: the distance, |t| + left / 2, up to which components without a gap to the clean one are joined; those
             that clean hearts are split into lie up to 1.3 px from it.
         no_gap_ratio: in [0, 1]; two components are one group if the density between them nowhere falls below this share
@@ -174,7 +179,10 @@ def displacement_filter(
         signed = values[:, 1, None]
         around = ((np.abs(signed - signed_px) <= same_group_px) & (np.abs(signed) < clip_px)).sum(axis=0)
         off_median = np.abs(signed_px - np.median(signed)) + absolute_px / 2
-        nearest = int(np.argmin(np.where(around >= min_density * around.max(), off_median, np.inf)))
+        dense = around >= min_density * around.max()
+        scatter_px = np.sqrt(mixture.covariances[:, 1, 1])
+        tight = dense & (scatter_px <= max_scatter * scatter_px[dense].min())
+        nearest = int(np.argmin(np.where(tight, off_median, np.inf)))
         no_gap = np.array([valley_ratio(mixture, nearest, other) >= no_gap_ratio for other in range(len(signed_px))])
         shift_px = np.abs(signed_px - signed_px[nearest])
         left_px = absolute_px + shift_px - np.abs(signed_px)

@@ -2,8 +2,9 @@
 """What speaks against believing a filter: sentences for the user, made from its verdicts alone.
 
 A filter that compares labels with a network leans on the majority, which the network has learnt. Where labels err in
-one direction only, nothing in the data says which group is right: a network taught by enlarged outlines sees correct
-ones as too small. Such a filter cannot know that it is wrong, but it can say that it might be.
+one direction only, their share does not say which group is right: a network taught by enlarged outlines sees correct
+ones as too small. What is left is that right labels differ from the network by its own errors alone, wrong ones by
+theirs as well, and so scatter more, also for a network that was taught by them. Where they do not, nothing tells.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from .verdicts import Verdicts
 
 ONE_SIDED_SHARE = 0.2  # of the labels compared; fewer one-sided errors than that leave the majority right
 OTHER_SIDE = 0.25  # of the larger side; random errors fall on both
+SCATTER = 1.25  # times as much scatter is more, and what `displacement_filter` tells groups apart by
 SAME_PX = 1e-6  # nearer to each other than rounding, neither is the larger one
 CHANGED_SHARE = 0.1  # of the verdicts, at the last update
 UNSURE_SHARE = 0.2  # of the labels compared
@@ -57,12 +59,25 @@ def _of_mixture(signed_px: NDArray[np.float64], clean: NDArray[np.bool_], poster
     beside = "those believed" if clean.any() else "predicted"
     larger, smaller = (~clean & (off_px > SAME_PX)).mean(), (~clean & (off_px < -SAME_PX)).mean()
     if max(larger, smaller) >= ONE_SIDED_SHARE and min(larger, smaller) < OTHER_SIDE * max(larger, smaller):
-        word, other = ("larger", "smaller") if larger > smaller else ("smaller", "larger")
+        word, other, sign = ("larger", "smaller", 1) if larger > smaller else ("smaller", "larger", -1)
+        side = signed_px[~clean & (sign * off_px > SAME_PX)]
         found.append(
             f"{max(larger, smaller):.0%} of the labels are {word} than {beside} and only "
             f"{min(larger, smaller):.0%} {other}: if the {word} ones are right, the filter believes the wrong ones"
+            + (_which_are_right(side, signed_px[clean]) if clean.any() else "")
         )
     unsure = float(((posterior > UNSURE[0]) & (posterior < UNSURE[1])).mean())
     if unsure > UNSURE_SHARE:
         found.append(f"{unsure:.0%} of the labels are neither clearly clean nor clearly noisy: there are no two groups")
     return found
+
+
+def _which_are_right(side_px: NDArray[np.float64], believed_px: NDArray[np.float64]) -> str:
+    """What the interquartile ranges of the labels on one side and of those believed say; each (m,), m > 0."""
+    side, believed = (float(np.subtract(*np.percentile(signed, [75, 25]))) for signed in (side_px, believed_px))
+    beside = f"({side:.2f} px beside {believed:.2f})"
+    if side > SCATTER * believed:
+        return f"; they scatter more than those believed {beside}, as wrong labels do, which speaks for the filter"
+    if believed > SCATTER * side:
+        return f"; they scatter less than those believed {beside}, as right labels do: it likely does"
+    return f"; both scatter alike {beside}, so that nothing tells which are right"
