@@ -7,6 +7,7 @@ Kill it whenever you like and start it again: finished cells are skipped, the ot
 scripts/grid_cells.py explains grid files, scripts/tabulate_results.py makes tables and plots of the results. Below the
 output folder:
     data/<data set>/<noise>_seed<N>                 noisy copies, each made once
+                   /identity.json                   of the data set; another one of the same name is refused
     <data set>/<noise>/<method>/seed<N>/cell.json   figures and cost; it is there when the cell is finished
                                        /run         the run's folder, as the bundle writes it
                                        /log.txt     what the commands printed
@@ -37,6 +38,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 from accuracy_rows import FILTER  # noqa: E402
 from child_process import Child  # noqa: E402
+from data_identity import check_identity, identity  # noqa: E402
 from git_commit import git_commit  # noqa: E402
 from grid_cells import Cell, noise_level, read_grid, recipe_of  # noqa: E402
 from job_queue import Failed, Job, side_by_side  # noqa: E402
@@ -201,13 +203,19 @@ def run_grid(cells: Sequence[Cell], output_dir: Path, parallel: int, threads: in
         name of a cell or noisy data set -> why it failed. Those that depend on a data set that failed are not run.
 
     Raises:
-        ValueError: a cell in the folder was made from another definition, or another process works there.
+        ValueError: a cell in the folder was made from another definition or data set, or another process works there.
     """
     held = lock_folder(output_dir)
     environment = {"OMP_NUM_THREADS": str(threads), "TQDM_DISABLE": "1"}
     try:
         for cell in cells:
             check_definition(cell, output_dir)
+        for dataset, folder in {cell.dataset: cell.dataset_dir for cell in cells if cell.dataset_dir.is_dir()}.items():
+            record = output_dir / "data" / dataset / "identity.json"
+            if record.is_file():
+                check_identity(folder, read_json(record), record)
+            else:
+                write_json(record, identity(folder))
         waiting = [cell for cell in cells if not (output_dir / cell.name / "cell.json").is_file()]
         needed = {cell.data_name: cell for cell in waiting if cell.data_name and cell.missing_file() is None}
         new = [cell for name, cell in needed.items() if not (output_dir / name).is_dir()]

@@ -23,6 +23,7 @@ from running import ROOT, TINY
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from child_process import Child  # noqa: E402
+from data_identity import identity  # noqa: E402
 from grid_cells import noise_level, read_grid  # noqa: E402
 from job_queue import Failed, Job, last_words, side_by_side  # noqa: E402
 from run_grid import Run, check_definition, write_json  # noqa: E402
@@ -140,6 +141,29 @@ def test_noisy_data_of_another_level_are_refused(tmp_path):
     write_json(tmp_path / str(cell.data_name) / "noise.json", {"recipe": {**recipe, "high": 7}})
     with pytest.raises(ValueError, match="high = 7, the grid now says 8"):
         check_definition(cell, tmp_path)
+
+
+def test_another_data_set_of_the_same_name_is_refused(tmp_path):
+    """Also by cells that were not yet run: their noisy data may be there, made of the first one."""
+    grid = grid_file(tmp_path, methods={"m": {"overlay": "no_such_method"}})
+    out = tmp_path / "out"
+    command = [sys.executable, SCRIPT, str(grid), "--output_dir", str(out), "--only", "a/*/m/seed0"]
+    first, moved, other = (tmp_path / name for name in ("first", "moved", "other"))
+    for folder, label in ((first, b"12345"), (moved, b"54321"), (other, b"1234")):
+        (folder / "labels").mkdir(parents=True)
+        (folder / "labels" / "case.nii").write_bytes(label)
+    (moved / ".cache").mkdir()
+    (moved / ".cache" / "slices").write_bytes(b"123")
+
+    def run(folder: Path) -> subprocess.CompletedProcess:
+        return subprocess.run([*command, "--set", f"a={folder}"], capture_output=True, text=True)
+
+    assert run(first).returncode == 1  # nothing could be run, but the data set was taken
+    record = out / "data" / "a" / "identity.json"
+    assert json.loads(record.read_text()) == identity(moved) and run(moved).returncode == 1
+    refused = run(other)
+    assert refused.returncode == 2
+    assert f"{other} (1 files, 4 bytes) is not the data set that {record} was written for (1 files, 5" in refused.stderr
 
 
 class Words(Job):
