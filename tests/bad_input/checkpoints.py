@@ -408,14 +408,14 @@ ROWS = [
         "no folder, inference",
         nothing,
         SEGMENT.replace("{w}/data/images", "{w}/nowhere"),
-        "error: {w}/nowhere does not exist; pass --dataset_dir with a NIfTI file or a folder of them",
+        "error: {w}/nowhere does not exist; pass --dataset_dir with an image or a folder of them",
     ),
     row(
         "folder without an image, inference",
         nothing,
         SEGMENT.replace("{w}/data/images", "{w}/data"),
-        "error: {w}/data holds no image (*.nii or *.nii.gz, names ending in _gt or _4d aside); pass "
-        "--dataset_dir with a NIfTI file or the folder they lie in, sub-folders are not searched",
+        "error: {w}/data holds no image (*.nii or *.nii.gz, else *.png, *.jpg, *.bmp or *.tif; names ending in "
+        "_gt or _4d aside); pass --dataset_dir with an image or the folder they lie in, sub-folders are not searched",
     ),
     row(
         "text for an image, inference",

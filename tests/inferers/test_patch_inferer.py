@@ -14,6 +14,7 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.data import MetaTensor
 from monai.transforms import Invertd
+from PIL import Image
 from torch import Tensor, nn
 
 from bundle.self_cleansing.data.image_files import image_files
@@ -163,6 +164,57 @@ def test_image_files_lists_images_and_says_what_is_missing(tmp_path):
         image_files(tmp_path / "empty")
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         image_files(tmp_path / "nowhere")
+
+
+def test_a_folder_of_pictures_is_segmented_as_one_by_one(elsewhere):
+    """Hidden files, text and, beside volumes, previews of these are left out."""
+    rng, pictures = np.random.default_rng(0), elsewhere / "in"
+    pictures.mkdir()
+    for name in ("b.png", "a.jpg"):
+        Image.fromarray(rng.integers(0, 256, (40, 32), dtype=np.uint8)).save(pictures / name)
+    for name in (".c.png", "note.txt"):
+        (pictures / name).touch()
+    torch.manual_seed(0)
+    torch.save(ResidualUNet(1, 1).state_dict(), elsewhere / "model.pt")
+
+    def segment(path: Path, out: str) -> dict[str, np.ndarray]:
+        settings = {"dataset_dir": str(path), "output_dir": str(elsewhere / out), "network_size": 32}
+        inference("datasets/chest_xray.yaml", checkpoint=str(elsewhere / "model.pt"), **settings).run()
+        return {file.name: np.asanyarray(nib.load(file).dataobj) for file in (elsewhere / out).iterdir()}
+
+    together = segment(pictures, "together")
+    assert sorted(together) == ["a_seg.nii.gz", "b_seg.nii.gz"]
+    for name in ("b.png", "a.jpg"):
+        ((result, alone),) = segment(pictures / name, name).items()
+        np.testing.assert_array_equal(together[result], alone)
+        assert alone.shape[:2] == (32, 40) and alone.any()  # x first
+
+    nib.save(nib.Nifti1Image(np.ones((4, 4, 2)), np.eye(4)), pictures / "volume.nii")
+    assert image_files(pictures) == [{"image": str(pictures / "volume.nii")}]
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "message"),
+    [
+        (
+            "b.png",
+            np.zeros((4, 4, 3), np.uint8),
+            r"b\.png has 3 channels, this network takes 1; convert a colour picture",
+        ),
+        ("b.png", np.zeros((4, 4), np.uint8), r"b\.png is constant"),
+        ("b.png", None, r"b\.png cannot be read: the file is damaged"),
+        ("a.bmp", np.eye(4, dtype=np.uint8), r"a\.bmp and .*a\.png would get one name of result"),
+    ],
+    ids=["colour", "constant", "damaged", "same name"],
+)
+def test_a_picture_that_cannot_be_segmented_is_refused_before_the_others_are(name, pixels, message, tmp_path):
+    Image.fromarray(np.eye(4, dtype=np.uint8)).save(tmp_path / "a.png")
+    if pixels is None:
+        (tmp_path / name).write_bytes(b"no picture")
+    else:
+        Image.fromarray(pixels).save(tmp_path / name)
+    with pytest.raises(ValueError, match=message):
+        image_files(tmp_path)
 
 
 COLOUR = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])

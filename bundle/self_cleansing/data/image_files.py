@@ -9,6 +9,8 @@ from typing import cast
 
 import nibabel as nib
 
+from .checks import check_image
+from .labels import is_picture
 from .nifti_header import check_nifti
 from .read import read_file
 
@@ -17,7 +19,9 @@ NOT_IMAGES = ("_gt", "_4d")  # ACDC: labels, and the whole cine
 
 
 def image_files(path: str | os.PathLike[str]) -> list[dict[str, str]]:
-    """List the NIfTI images of a folder, or name one file, and refuse by its header what cannot be segmented.
+    """List the images of a folder, or name one file, and refuse what cannot be segmented.
+
+    Of a folder the NIfTI files are taken, or, if it holds none, the pictures: pictures beside volumes are previews.
 
     Args:
         path: a folder, of which sub-folders, hidden files and files ending in _gt or _4d (before the extension) are
@@ -33,35 +37,36 @@ def image_files(path: str | os.PathLike[str]) -> list[dict[str, str]]:
     """
     root = Path(os.path.abspath(os.path.expanduser(path)))
     if root.is_file():
-        check_header(root)
+        check_file(root)
         return [{"image": str(root)}]
     if not root.is_dir():
-        raise FileNotFoundError(f"{root} does not exist; pass --dataset_dir with a NIfTI file or a folder of them")
+        raise FileNotFoundError(f"{root} does not exist; pass --dataset_dir with an image or a folder of them")
     found: dict[str, Path] = {}
-    for file in sorted(root.iterdir()):
+    names = [file for file in sorted(root.iterdir()) if not file.name.startswith(".") and file.is_file()]
+    for file in [file for file in names if _is_nifti(file.name)] or [file for file in names if is_picture(file)]:
         stem = _stem(file.name)
-        if stem is None or stem.endswith(NOT_IMAGES) or file.name.startswith(".") or not file.is_file():
+        if stem.endswith(NOT_IMAGES):
             continue
         if stem in found:
             raise ValueError(f"{found[stem]} and {file} would get one name of result; rename one of the two")
         found[stem] = file
     if not found:
         raise ValueError(
-            f"{root} holds no image (*.nii or *.nii.gz, names ending in _gt or _4d aside); "
-            "pass --dataset_dir with a NIfTI file or the folder they lie in, sub-folders are not searched"
+            f"{root} holds no image (*.nii or *.nii.gz, else *.png, *.jpg, *.bmp or *.tif; names ending in _gt or _4d "
+            "aside); pass --dataset_dir with an image or the folder they lie in, sub-folders are not searched"
         )
     for file in found.values():
-        check_header(file)
+        check_file(file)
     return [{"image": str(file)} for file in found.values()]
 
 
-def check_header(file: Path) -> None:
-    """Raise ValueError unless the header promises one gray volume or slice.
+def check_file(file: Path) -> None:
+    """Raise ValueError unless a file is one gray volume, slice or picture; of NIfTI the header alone is read.
 
     A file that is no NIfTI by name is read once by MONAI's readers, to hear now what they have to say.
     """
-    if _stem(file.name) is None:
-        read_file(file)
+    if not _is_nifti(file.name):
+        check_image(read_file(file).numpy(), file, channels=1)
         return
     try:
         image = cast(nib.Nifti1Image, nib.load(file))
@@ -79,8 +84,12 @@ def check_header(file: Path) -> None:
         )
 
 
-def _stem(name: str) -> str | None:
-    """File name without the extension of NIfTI, or None."""
+def _is_nifti(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS)
+
+
+def _stem(name: str) -> str:
+    """File name without its extension, that of NIfTI in its two parts."""
     lower = name.lower()
-    extension = next((one for one in reversed(EXTENSIONS) if lower.endswith(one)), None)
-    return None if extension is None else name[: -len(extension)]
+    extension = next((one for one in reversed(EXTENSIONS) if lower.endswith(one)), Path(name).suffix)
+    return name[: len(name) - len(extension)]
