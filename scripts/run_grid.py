@@ -211,11 +211,7 @@ def run_grid(cells: Sequence[Cell], output_dir: Path, parallel: int, threads: in
         for cell in cells:
             check_definition(cell, output_dir)
         for dataset, folder in {cell.dataset: cell.dataset_dir for cell in cells if cell.dataset_dir.is_dir()}.items():
-            record = output_dir / "data" / dataset / "identity.json"
-            if record.is_file():
-                check_identity(folder, read_json(record), record)
-            else:
-                write_json(record, identity(folder))
+            check_data_set(dataset, folder, output_dir)
         waiting = [cell for cell in cells if not (output_dir / cell.name / "cell.json").is_file()]
         needed = {cell.data_name: cell for cell in waiting if cell.data_name and cell.missing_file() is None}
         new = [cell for name, cell in needed.items() if not (output_dir / name).is_dir()]
@@ -224,6 +220,22 @@ def run_grid(cells: Sequence[Cell], output_dir: Path, parallel: int, threads: in
         return failures | side_by_side(runs, parallel, len(cells) - len(waiting))
     finally:
         os.close(held)
+
+
+def check_data_set(dataset: str, folder: Path, output_dir: Path) -> None:
+    """Refuse another data set of this name than the one the output folder was begun with, which the first time records.
+
+    An output folder that was begun before this was recorded (0.16.0) is said to be taken on trust.
+    """
+    if output_dir.is_relative_to(folder):
+        raise ValueError(f"--output_dir {output_dir} lies in the data set {folder}; give one outside of it")
+    record = output_dir / "data" / dataset / "identity.json"
+    if record.is_file():
+        check_identity(folder, read_json(record), record)
+        return
+    if (output_dir / dataset).is_dir() or record.parent.is_dir():
+        print(f"{output_dir} does not say which data set {dataset} it was begun with; taken to be {folder}")
+    write_json(record, identity(folder))
 
 
 def check_definition(cell: Cell, output_dir: Path) -> None:

@@ -415,7 +415,8 @@ ROWS = [
         nothing,
         SEGMENT.replace("{w}/data/images", "{w}/data"),
         "error: {w}/data holds no image (*.nii or *.nii.gz, else *.png, *.jpg, *.bmp or *.tif; names ending in "
-        "_gt or _4d aside); pass --dataset_dir with an image or the folder they lie in, sub-folders are not searched",
+        "_gt, _4d or _seg aside); pass --dataset_dir with an image or the folder they lie in, sub-folders are not "
+        "searched",
     ),
     row(
         "text for an image, inference",

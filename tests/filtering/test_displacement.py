@@ -259,31 +259,58 @@ def test_where_the_median_lies_between_groups_the_right_labels_are_those_that_sc
     assert 0.5 < np.median(boundary_displacement(*areas)[..., 1]) < 2.0  # where the least of the grown ones lie
     clean = displacement_filter(*areas).clean[:, 0]
     assert clean[:100].mean() > 0.95 and not clean[100:].any()
+    # Of two rules that find them each is enough.
+    assert displacement_filter(*areas, max_scatter=100.0).clean[:100].mean() > 0.95
     assert not displacement_filter(*areas, min_density=0.0, max_scatter=100.0).clean[:100].any()
 
 
-def spread(samples: int, centre_px: float, half_width_px: float) -> list[tuple[int, float, float]]:
-    """Eleven groups of labels that are displaced by different amounts, for `measured`."""
-    shifts = np.linspace(centre_px - half_width_px, centre_px + half_width_px, 11)
-    return [(samples, abs(shift) + 0.2, shift) for shift in shifts]
+def scattered(*groups: tuple[int, float, float]) -> list[np.ndarray]:
+    """Areas (N, 1) of groups (samples, mean and standard deviation of the signed displacement).
+
+    In the tests below the network draws so much too large that all labels but strays lie inside of its outline.
+    """
+    rng = np.random.default_rng(0)
+    signed = np.concatenate([rng.normal(mean, deviation, number) for number, mean, deviation in groups])
+    pred, length = np.full(len(signed), 20000), np.full(len(signed), 1000)
+    areas = [pred + np.rint(1000 * signed), pred, np.rint(1000 * (np.abs(signed) + 0.2)), length]
+    return [area.astype(np.int64)[:, None] for area in areas]
 
 
-def test_where_the_median_lies_in_the_wrong_group_the_right_labels_are_those_that_scatter_least():
-    """More than half of the labels are grown, by radii so alike that many lie around the middle of them."""
-    areas = measured((90, 0.9, -0.5), *spread(11, 1.3, 0.9))
-    clean = displacement_filter(*areas).clean[:, 0]
-    assert clean[:90].mean() > 0.95 and not clean[90:].any()
-    misled = displacement_filter(*areas, max_scatter=100.0).clean[:, 0]
-    assert not misled[:90].any() and misled[90:].mean() > 0.9
+def believed(groups: list[tuple[int, float, float]], **options: float) -> list[float]:
+    """The share of each of `groups` that the filter believes."""
+    clean = displacement_filter(*scattered(*groups), **options).clean[:, 0]
+    return [float(part.mean()) for part in np.split(clean, np.cumsum([number for number, *_ in groups])[:-1])]
+
+
+def test_where_the_median_lies_in_the_wrong_group_the_right_labels_are_those_that_scatter_less():
+    """Half of the labels and some strays are larger, by nearly the same."""
+    groups = [(300, -4.0, 0.4), (300, -1.8, 0.7), (30, 2.0, 0.4)]  # 0.47 and 0.74 with the resolution, a ratio of 1.58
+    right, wrong, strays = believed(groups)
+    assert right > 0.95 and wrong < 0.05 and strays == 0
+    right, wrong, _ = believed(groups, max_scatter=1.75)
+    assert right < 0.05 and wrong > 0.9
+
+
+def test_a_group_that_scatters_less_must_have_as_many_labels_around_it():
+    """The wrong labels agree better with each other, but are fewer: the median decides."""
+    right, wrong = believed([(360, -3.0, 0.6), (240, -5.1, 0.3)])
+    assert right > 0.95 and wrong < 0.05
+
+
+@pytest.mark.parametrize("options", [{}, {"min_density": 0.0}, {"same_group_px": 0.0}])
+def test_labels_that_clipping_makes_alike_are_no_measure_of_scatter(options):
+    """Those 7 px too large all come to 6 px, and scatter by nothing."""
+    right, shrunken, clipped = believed([(600, -2.0, 0.6), (200, -5.0, 0.4), (200, 7.5, 0.2)], **options)
+    assert right > 0.9 and shrunken < 0.05 and clipped == 0
 
 
 def test_where_groups_scatter_alike_the_median_tells_the_right_ones():
-    """The right labels lie between the shrunken and the grown ones, which scatter a little less than they do."""
-    areas = measured(*spread(8, 0.0, 0.5), *spread(8, -3.0, 0.5), *spread(9, 3.0, 0.4))
-    clean = displacement_filter(*areas).clean[:, 0]
-    assert clean[:88].mean() > 0.95 and not clean[88:].any()
-    tightest = displacement_filter(*areas, max_scatter=1.0).clean[:, 0]
-    assert not tightest[:176].any() and tightest[176:].all()
+    """The right labels lie between shrunken and grown ones, of which the grown are more and scatter a little less."""
+    groups = [(200, -6.0, 0.6), (200, -9.0, 0.6), (210, -3.0, 0.5)]  # 0.65 and 0.56 in components, a ratio of 1.16
+    right, shrunken, grown = believed(groups, clip_px=20)
+    assert right > 0.9 and shrunken < 0.05 and grown < 0.05
+    right, _, grown = believed(groups, clip_px=20, max_scatter=1.0)
+    assert right < 0.05 and grown > 0.9
 
 
 @pytest.mark.parametrize(("left", "joined"), [(1.6, True), (1.1, False)])

@@ -4,7 +4,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bundle.self_cleansing.filtering import Fit, Verdicts, displacement_filter, doubts, fit_mixture, unsettled
+from bundle.self_cleansing.filtering import (
+    Fit,
+    Verdicts,
+    displacement_filter,
+    doubts,
+    fit_mixture,
+    undecided,
+    unsettled,
+)
 
 
 def verdicts_on(signed: np.ndarray, posterior: np.ndarray) -> Verdicts:
@@ -49,11 +57,11 @@ def test_errors_below_a_pixel_count(offset, word):
 @pytest.mark.parametrize(
     ("believed", "smaller", "sentence"),
     [
-        (1.0, 1.3, "they scatter more than those believed (1.30 px beside 1.00), as wrong labels do, which speaks for"),
-        (1.0, 1.2, "both scatter alike (1.20 px beside 1.00), so that nothing tells which are right"),
-        (1.2, 1.0, "both scatter alike (1.00 px beside 1.20), so that nothing tells which are right"),
-        (1.3, 1.0, "they scatter less than those believed (1.00 px beside 1.30), as right labels do: it likely does"),
-        (0.0, 0.0, "both scatter alike (0.00 px beside 0.00), so that nothing tells which are right"),
+        (1.0, 1.3, "they scatter more than those believed (1.30 px beside 1.00), which speaks for the filter"),
+        (1.0, 1.2, "both scatter alike (1.20 px beside 1.00), which does not say which are right"),
+        (1.2, 1.0, "both scatter alike (1.00 px beside 1.20), which does not say which are right"),
+        (1.3, 1.0, "they scatter less than those believed (1.00 px beside 1.30), which speaks against it"),
+        (0.0, 0.0, "both scatter alike (0.00 px beside 0.00), which does not say which are right"),
     ],
 )
 def test_which_of_two_groups_is_right_is_told_by_how_much_they_scatter(believed, smaller, sentence):
@@ -62,6 +70,22 @@ def test_which_of_two_groups_is_right_is_told_by_how_much_they_scatter(believed,
     signed = np.r_[groups[0], groups[1], [-40.0]]
     (doubt,) = doubts(verdicts_on(signed, np.repeat([[1.0], [0.0]], [1001, 1002], axis=0)))
     assert f"the filter believes the wrong ones; {sentence}" in doubt
+
+
+def test_the_scatter_of_few_labels_says_little():
+    """A ratio of 1.5 may be chance between 20 labels and 20 (2 x 1.17 x root of 1/10: a factor of 2.1), not of 200."""
+    for number, words in ((20, "both scatter alike"), (200, "they scatter more")):
+        signed = np.r_[np.linspace(-1, 1, number), np.linspace(-1.5, 1.5, number) - 5, [-40.0]]
+        (doubt,) = doubts(verdicts_on(signed, np.repeat([[1.0], [0.0]], [number, number + 1], axis=0)))
+        assert f"the filter believes the wrong ones; {words}" in doubt
+
+
+def test_labels_that_were_clipped_do_not_count_as_alike():
+    """Labels 5 to 9 px too large, clipped to 6 as the filter does."""
+    rng = np.random.default_rng(0)
+    signed = np.r_[rng.normal(0, 0.5, 600), rng.uniform(5, 9, 400)].clip(-6, 6)
+    (doubt,) = doubts(verdicts_on(signed, np.repeat([[1.0], [0.0]], [600, 400], axis=0)))
+    assert doubt.endswith("if the larger ones are right, the filter believes the wrong ones")
 
 
 def test_labels_that_form_one_group_are_said_to():
@@ -150,6 +174,11 @@ def test_classes_are_doubted_one_by_one():
         (*even.fits, *one_sided.fits),
     )
     assert doubts(both) == doubts(one_sided) != ()
+
+
+def test_a_filter_that_could_not_tell_in_between():
+    assert undecided(0, 13) == ()
+    assert undecided(6, 13) == ("the filter could not tell at 6 of 13 updates, and kept the verdicts it had",)
 
 
 def test_a_training_that_still_changes_its_mind():

@@ -76,7 +76,10 @@ def test_doubts_of_the_filter_and_of_the_last_update_are_said_and_drawn(tmp_path
         return replace(DisplacementFilter()(found, bank), doubts=("all are larger",))
 
     network, history = ResidualUNet(in_channels=1, num_classes=2), History(tmp_path / "history.csv")
-    history.rows += [{"epoch": 1, "verdicts_changed": 0.9}, {"epoch": 2, "verdicts_changed": 0.25}]
+    history.rows += [
+        *({"epoch": 1, "filter_declined": 1}, {"epoch": 2, "verdicts_changed": 0.9}, {"epoch": 3}),  # warm-up went on
+        *({"epoch": 4, "filter_declined": 1}, {"epoch": 5, "verdicts_changed": 0.25}),
+    ]
     handler = RunFigure(
         tmp_path / "figure.png",
         history,
@@ -91,14 +94,16 @@ def test_doubts_of_the_filter_and_of_the_last_update_are_said_and_drawn(tmp_path
     )
     handler(SimpleNamespace(state=SimpleNamespace(epoch=2)))
     unsettled = "25% of the verdicts changed at the last update: the training has not settled"
+    undecided = "the filter could not tell at 1 of 3 updates, and kept the verdicts it had"
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert said == [
-        f"look at some labels before you rely on this run: {doubt}" for doubt in ("all are larger", unsettled)
+        f"look at some labels before you rely on this run: {doubt}"
+        for doubt in ("all are larger", undecided, unsettled)
     ]
-    del history.rows[0]  # the first update changes the most, and that is no bad sign
+    del history.rows[:4]  # the first update changes the most, and that is no bad sign
     caplog.clear()
     handler(SimpleNamespace(state=SimpleNamespace(epoch=2)))
-    assert unsettled not in caplog.text and "all are larger" in caplog.text
+    assert unsettled not in caplog.text and "could not tell" not in caplog.text and "all are larger" in caplog.text
 
 
 def test_a_row_of_the_panel_shows_what_the_bank_holds(tmp_path, dataset):

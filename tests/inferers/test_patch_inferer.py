@@ -189,6 +189,11 @@ def test_a_folder_of_pictures_is_segmented_as_one_by_one(elsewhere):
         np.testing.assert_array_equal(together[result], alone)
         assert alone.shape[:2] == (32, 40) and alone.any()  # x first
 
+    nib.save(nib.Nifti1Image(np.ones((4, 4, 2)), np.eye(4)), pictures / "b_seg.nii.gz")  # an earlier result of one
+    (pictures / "b_gt.png").touch()
+    (pictures / "folder.png").mkdir()
+    (pictures / "b.png").rename(pictures / "b.PNG")
+    assert [Path(item["image"]).name for item in image_files(pictures)] == ["a.jpg", "b.PNG"]
     nib.save(nib.Nifti1Image(np.ones((4, 4, 2)), np.eye(4)), pictures / "volume.nii")
     assert image_files(pictures) == [{"image": str(pictures / "volume.nii")}]
 
@@ -203,18 +208,48 @@ def test_a_folder_of_pictures_is_segmented_as_one_by_one(elsewhere):
         ),
         ("b.png", np.zeros((4, 4), np.uint8), r"b\.png is constant"),
         ("b.png", None, r"b\.png cannot be read: the file is damaged"),
-        ("a.bmp", np.eye(4, dtype=np.uint8), r"a\.bmp and .*a\.png would get one name of result"),
+        ("b.png", "palette", r"b\.png has a palette, whose numbers are no gray values"),
+        ("b.png", "frames", r"b\.png holds 2 frames"),
+        ("A.bmp", np.eye(4, dtype=np.uint8), r"A\.bmp and .*a\.png would get one name of result"),
     ],
-    ids=["colour", "constant", "damaged", "same name"],
+    ids=["colour", "constant", "damaged", "palette", "frames", "same name"],
 )
 def test_a_picture_that_cannot_be_segmented_is_refused_before_the_others_are(name, pixels, message, tmp_path):
-    Image.fromarray(np.eye(4, dtype=np.uint8)).save(tmp_path / "a.png")
+    gray = Image.fromarray(np.eye(4, dtype=np.uint8))
+    gray.save(tmp_path / "a.png")
     if pixels is None:
         (tmp_path / name).write_bytes(b"no picture")
+    elif isinstance(pixels, str):
+        more = {"save_all": True, "append_images": [Image.fromarray(1 - np.eye(4, dtype=np.uint8))]}
+        picture = gray.convert("RGB").quantize(2) if pixels == "palette" else gray
+        picture.save(tmp_path / name, **(more if pixels == "frames" else {}))
     else:
         Image.fromarray(pixels).save(tmp_path / name)
     with pytest.raises(ValueError, match=message):
         image_files(tmp_path)
+
+
+def test_a_gray_ramp_is_a_palette_of_gray_values(tmp_path):
+    """As many programs save gray pictures."""
+    ramp = Image.fromarray(np.eye(4, dtype=np.uint8), mode="P")
+    ramp.putpalette([value for n in range(256) for value in (n, n, n)])
+    ramp.save(tmp_path / "a.png")
+    assert len(image_files(tmp_path)) == 1
+
+
+def test_a_tiff_without_the_library_that_reads_it_is_no_damaged_file(tmp_path, monkeypatch):
+    """In a fresh process, for the import of itk with warnings as errors, as this suite has them, ends Python."""
+    Image.fromarray(np.eye(4, dtype=np.uint8)).save(tmp_path / "a.tif")
+    program = "import sys; from bundle.self_cleansing.data.image_files import image_files; "
+    blocked = "import importlib.util as u; find = u.find_spec; sys.modules['itk'] = None; "
+    blocked += "u.find_spec = lambda name, package=None: None if name == 'itk' else find(name, package); "
+    for before, said in (
+        ("", "a.tif'}]"),
+        (blocked, "a.tif needs itk, which is not installed: pip install itk, or conv"),
+    ):
+        code = f"import sys; {before}{program}print(image_files(sys.argv[1]))"
+        result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, cwd=ROOT)
+        assert said in result.stdout + result.stderr
 
 
 COLOUR = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])

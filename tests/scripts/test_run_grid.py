@@ -26,7 +26,7 @@ from child_process import Child  # noqa: E402
 from data_identity import identity  # noqa: E402
 from grid_cells import noise_level, read_grid  # noqa: E402
 from job_queue import Failed, Job, last_words, side_by_side  # noqa: E402
-from run_grid import Run, check_definition, write_json  # noqa: E402
+from run_grid import Run, check_data_set, check_definition, write_json  # noqa: E402
 
 from bundle.self_cleansing.folder_lock import lock_folder  # noqa: E402
 
@@ -164,6 +164,41 @@ def test_another_data_set_of_the_same_name_is_refused(tmp_path):
     refused = run(other)
     assert refused.returncode == 2
     assert f"{other} (1 files, 4 bytes) is not the data set that {record} was written for (1 files, 5" in refused.stderr
+
+
+def test_a_data_set_is_known_by_the_names_and_sizes_of_its_files(tmp_path):
+    """Of what a training writes there, or hides, nothing counts; of what it holds, everything."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.nii").write_bytes(b"123")
+    (tmp_path / "images" / "b.nii").write_bytes(b"12")
+    first = identity(tmp_path)
+    assert (first["files"], first["bytes"]) == (2, 5)
+    (tmp_path / "split.json").write_text("{}")
+    (tmp_path / ".hidden").write_text("x")
+    assert identity(tmp_path) == first
+    for name, content in (("a.nii", b"12"), ("b.nii", b"123")):  # the same names, number and bytes
+        (tmp_path / "images" / name).write_bytes(content)
+    swapped = identity(tmp_path)
+    assert swapped != first and (swapped["files"], swapped["bytes"]) == (2, 5)
+    (tmp_path / "images").rename(tmp_path / "labels")  # the same file names, elsewhere
+    assert identity(tmp_path) not in (first, swapped)
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "labels").symlink_to(tmp_path / "labels")
+    assert identity(tmp_path / "linked")["files"] == 2
+    (tmp_path / "linked" / os.fsdecode(b"\xff.nii")).write_bytes(b"1")
+    assert identity(tmp_path / "linked")["files"] == 3
+
+
+def test_an_output_folder_begun_before_data_sets_were_recorded_is_taken_on_trust(tmp_path, capsys):
+    (tmp_path / "data_set").mkdir()
+    (tmp_path / "out" / "a" / "none").mkdir(parents=True)
+    check_data_set("a", tmp_path / "data_set", tmp_path / "out")
+    assert "does not say which data set a it was begun with; taken to be" in capsys.readouterr().out
+    check_data_set("a", tmp_path / "data_set", tmp_path / "out")
+    check_data_set("b", tmp_path / "data_set", tmp_path / "out")  # nothing there yet
+    assert capsys.readouterr().out == ""
+    with pytest.raises(ValueError, match="out lies in the data set"):
+        check_data_set("a", tmp_path, tmp_path / "out")
 
 
 class Words(Job):

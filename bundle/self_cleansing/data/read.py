@@ -7,12 +7,15 @@ import os
 import warnings
 from collections.abc import Mapping
 from functools import cache
+from importlib.util import find_spec
 from typing import cast
 
 from monai.data import MetaTensor
 from monai.transforms import EnsureChannelFirst, LoadImage
 
 from .nifti_header import check_nifti
+
+READ_BY_ITK = (".tif", ".tiff", ".mha", ".mhd")  # no other reader of MONAI takes them
 
 
 @cache
@@ -46,6 +49,8 @@ def read_file(path: str | os.PathLike) -> MetaTensor:
     except MemoryError:
         raise
     except Exception as error:  # readers raise what they like: EOFError, OSError, ImageFileError, RuntimeError ...
+        if path.lower().endswith(READ_BY_ITK) and find_spec("itk") is None:
+            raise ValueError(f"{path} needs itk, which is not installed: pip install itk, or convert it") from error
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise ValueError(
             f"{path} cannot be read: the file is damaged, incomplete or not in the format of its extension ({reason}); "

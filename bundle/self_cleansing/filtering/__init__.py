@@ -16,6 +16,7 @@ from .cascade import cascade as cascade
 from .displacement import boundary_displacement as boundary_displacement
 from .displacement import displacement_filter as displacement_filter
 from .doubts import doubts as doubts
+from .doubts import undecided as undecided
 from .doubts import unsettled as unsettled
 from .mixture import Mixture as Mixture
 from .mixture import component_densities as component_densities

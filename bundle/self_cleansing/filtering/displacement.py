@@ -6,9 +6,9 @@ lowest loss ends up trusting dilated labels. An average boundary displacement in
 the clean labels are those around it, whatever their loss. Or nearly around it: where much of the training was wrong
 the network itself draws too large or too small, which moves all labels by the same amount. So the clean labels are
 taken to be the group nearest to the median label, which they are as long as too large and too small ones balance.
-Where those do not, the median may fall into a gap between groups, or into the wrong one; but right labels differ from
-the network by its own errors alone, wrong ones by theirs as well. So only groups are asked that many labels lie around
-and that scatter about as little as any of them.
+Where those do not, the median may fall into a gap between groups, or into the wrong one. But right labels differ from
+the network by its own errors alone, wrong ones by theirs as well, and so mostly scatter more: only groups count that
+have many labels around them, and that do not scatter clearly more than one that has as many.
 
 Symbols, per sample and class: A label area, B predicted area, X pixels where they differ, L boundary length of the
 prediction. Absolute displacement a = X / L, signed displacement s = (A - B) / L; |s| <= a.
@@ -89,7 +89,7 @@ def displacement_filter(
     one with the lowest Bayesian information criterion counts. Its clean component is the one nearest the median m of
     the signed displacements, the least |signed mean - m| + absolute mean / 2, among those that have at least
     `min_density` of the most labels any has within `same_group_px` of its signed mean (clipped ones do not count) and
-    whose signed displacements scatter at most `max_scatter` times as much as those of the tightest of these.
+    whose signed displacements scatter at most `max_scatter` times as much as those of any that has as many or more.
     From there on the prediction is thought moved onto its boundary: t = signed mean - that of the clean component, and
     a + |t| - |s| is what is left of an absolute mean. Other components belong to the same group if |t| + left / 2 is at
     most `same_group_px`, or at most `no_gap_px` with no gap between and not one-sided: where few labels err in one
@@ -134,8 +134,10 @@ def displacement_filter(
             `min_density` asks nothing.
         min_density: in [0, 1]; 0 asks all components. On 28 networks of hearts and X-rays the median has 0.8 to 1 times
             as many labels around it as the densest place; where half of the hearts' labels were dilated, 0.1 to 0.2.
-        max_scatter: >= 1, of standard deviations; a large one asks nothing. Where half of the hearts' labels walk
-            outwards, the wrong ones lie nearer to the median and scatter 1.5 or 1.6 times as much as the right ones.
+        max_scatter: >= 1, of the components' standard deviations, `resolution_px` included; a large one asks nothing.
+            Where half of the hearts' labels walk outwards, the wrong ones lie nearer to the median, and scatter 1.5 or
+            1.6 times as much as the right ones. But wrong labels that are as many as the right ones and agree better
+            with each other (made by another model, say) are believed in their place.
         no_gap_px: the distance, |t| + left / 2, up to which components without a gap to the clean one are joined; those
             that clean hearts are split into lie up to 1.3 px from it.
         no_gap_ratio: in [0, 1]; two components are one group if the density between them nowhere falls below this share
@@ -181,8 +183,9 @@ def displacement_filter(
         off_median = np.abs(signed_px - np.median(signed)) + absolute_px / 2
         dense = around >= min_density * around.max()
         scatter_px = np.sqrt(mixture.covariances[:, 1, 1])
-        tight = dense & (scatter_px <= max_scatter * scatter_px[dense].min())
-        nearest = int(np.argmin(np.where(tight, off_median, np.inf)))
+        as_many = (around[:, None] <= around) & (around > 0)  # (C, C): the second has as many as the first, or more
+        tight = scatter_px <= max_scatter * np.where(as_many, scatter_px, np.inf).min(axis=1)
+        nearest = int(np.argmin(np.where(dense & tight, off_median, np.inf)))
         no_gap = np.array([valley_ratio(mixture, nearest, other) >= no_gap_ratio for other in range(len(signed_px))])
         shift_px = np.abs(signed_px - signed_px[nearest])
         left_px = absolute_px + shift_px - np.abs(signed_px)

@@ -4,7 +4,7 @@
 A filter that compares labels with a network leans on the majority, which the network has learnt. Where labels err in
 one direction only, their share does not say which group is right: a network taught by enlarged outlines sees correct
 ones as too small. What is left is that right labels differ from the network by its own errors alone, wrong ones by
-theirs as well, and so scatter more, also for a network that was taught by them. Where they do not, nothing tells.
+theirs as well, and so mostly scatter more, even if it was they that taught the network.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from .verdicts import Verdicts
 
 ONE_SIDED_SHARE = 0.2  # of the labels compared; fewer one-sided errors than that leave the majority right
 OTHER_SIDE = 0.25  # of the larger side; random errors fall on both
-SCATTER = 1.25  # times as much scatter is more, and what `displacement_filter` tells groups apart by
+SCATTER = 1.25  # times as much is more
+IQR_ERROR = 1.17  # an interquartile range of n normal values is known to within this over the root of n, of itself
 SAME_PX = 1e-6  # nearer to each other than rounding, neither is the larger one
 CHANGED_SHARE = 0.1  # of the verdicts, at the last update
 UNSURE_SHARE = 0.2  # of the labels compared
@@ -51,6 +52,13 @@ def unsettled(changed_share: float) -> tuple[str, ...]:
     return (f"{changed_share:.0%} of the verdicts changed at the last update: the training has not settled",)
 
 
+def undecided(declined: int, updates: int) -> tuple[str, ...]:
+    """Say so if the filter declined at some of its updates after the first that it did not decline; else empty."""
+    if not declined:
+        return ()
+    return (f"the filter could not tell at {declined} of {updates} updates, and kept the verdicts it had",)
+
+
 def _of_mixture(signed_px: NDArray[np.float64], clean: NDArray[np.bool_], posterior: NDArray[np.float64]) -> list[str]:
     """Doubts about the n > 0 labels of one mixture: signed displacement, verdict and posterior of each, all (n,)."""
     found = []
@@ -73,11 +81,18 @@ def _of_mixture(signed_px: NDArray[np.float64], clean: NDArray[np.bool_], poster
 
 
 def _which_are_right(side_px: NDArray[np.float64], believed_px: NDArray[np.float64]) -> str:
-    """What the interquartile ranges of the labels on one side and of those believed say; each (m,), m > 0."""
-    side, believed = (float(np.subtract(*np.percentile(signed, [75, 25]))) for signed in (side_px, believed_px))
+    """What the interquartile ranges of the labels on one side and of those believed say; each (m,), m > 0.
+
+    '' where a quartile is the most extreme value of all: displacements are clipped, and clipped ones look alike.
+    """
+    quartiles = np.stack([np.percentile(signed, [25, 75]) for signed in (side_px, believed_px)])
+    if (np.abs(quartiles) >= np.abs(np.concatenate([side_px, believed_px])).max()).any():
+        return ""
+    side, believed = np.diff(quartiles)[:, 0]
     beside = f"({side:.2f} px beside {believed:.2f})"
-    if side > SCATTER * believed:
-        return f"; they scatter more than those believed {beside}, as wrong labels do, which speaks for the filter"
-    if believed > SCATTER * side:
-        return f"; they scatter less than those believed {beside}, as right labels do: it likely does"
-    return f"; both scatter alike {beside}, so that nothing tells which are right"
+    clearly = max(SCATTER, np.exp(2 * IQR_ERROR * np.sqrt(1 / len(side_px) + 1 / len(believed_px))))
+    if side > clearly * believed:
+        return f"; they scatter more than those believed {beside}, which speaks for the filter: wrong labels mostly do"
+    if believed > clearly * side:
+        return f"; they scatter less than those believed {beside}, which speaks against it: right labels mostly do"
+    return f"; both scatter alike {beside}, which does not say which are right"

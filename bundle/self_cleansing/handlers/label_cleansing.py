@@ -99,6 +99,7 @@ class LabelCleansing:
         found = self.sweep(self.cleanser if getattr(self.label_filter, "renews", True) else None)
         outcome: Filtered = distributed.from_first(lambda: self.label_filter(found, self.label_bank))
         if outcome.declined:
+            self.history.log(filter_declined=1)
             first = epoch == self.schedule.warmup_epochs
             if first:
                 self.schedule.postpone(self.update_every)

@@ -14,7 +14,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from ..distributed import is_first
-from ..filtering import unsettled
+from ..filtering import undecided, unsettled
 from ..label_bank import LabelBank, unpack_bits
 from ..label_filter import Filtered
 from ..losses import LabelSchedule
@@ -113,11 +113,15 @@ class RunFigure:
         logger.info("figure of the run: %s", self.path)
 
     def doubts(self, outcome: Filtered | None) -> tuple[str, ...]:
-        """What speaks against the verdicts: those of the final network, and how they moved at the last update."""
+        """What speaks against the verdicts: those of the final network, and how they went from update to update."""
         if outcome is None:
             return ()
-        changed = [row["verdicts_changed"] for row in self.history.rows if "verdicts_changed" in row]
-        return outcome.doubts + (unsettled(changed[-1]) if len(changed) > 1 else ())  # the first one changes the most
+        updates = [row for row in self.history.rows if "verdicts_changed" in row or "filter_declined" in row]
+        since = next((n for n, row in enumerate(updates) if "verdicts_changed" in row), len(updates))
+        updates = updates[since:]
+        changed = [row["verdicts_changed"] for row in updates if "verdicts_changed" in row]
+        found = outcome.doubts + undecided(len(updates) - len(changed), len(updates))
+        return found + (unsettled(changed[-1]) if len(changed) > 1 else ())  # the first one changes the most
 
     def panel_sample(self, index: int, found: Sweep) -> PanelSample:
         """Collect what the panel shows of one sample."""
