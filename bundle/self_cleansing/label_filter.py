@@ -97,7 +97,16 @@ OPTIONS: dict[str, Rule] = {  # of `displacement_filter`
     "min_samples": whole(2),  # of one sample there is no mixture
     "seen_area_px": whole(0),
     **dict.fromkeys(
-        ("min_posterior", "min_seen_fraction", "min_density", "min_agreement", "no_gap_ratio", "max_one_sided"),
+        (
+            "min_posterior",
+            "min_seen_fraction",
+            "min_density",
+            "as_many",
+            "min_dice",
+            "min_agreement",
+            "no_gap_ratio",
+            "max_one_sided",
+        ),
         number(0, 1),
     ),
     "max_scatter": number(1),

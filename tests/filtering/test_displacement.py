@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
 from bundle.self_cleansing.filtering import (
     FilterGuards,
@@ -265,12 +266,12 @@ def test_where_the_median_lies_between_groups_the_right_labels_are_those_that_sc
 
 
 def scattered(*groups: tuple[int, float, float]) -> list[np.ndarray]:
-    """Areas (N, 1) of groups (samples, mean and standard deviation of the signed displacement).
+    """Areas (N, 1) of groups (samples, mean and standard deviation of the signed displacement), at normal quantiles.
 
     In the tests below the network draws so much too large that all labels but strays lie inside of its outline.
     """
-    rng = np.random.default_rng(0)
-    signed = np.concatenate([rng.normal(mean, deviation, number) for number, mean, deviation in groups])
+    ranks = [(np.arange(number) + 0.5) / number for number, *_ in groups]
+    signed = np.concatenate([norm.ppf(rank, mean, sd) for rank, (_, mean, sd) in zip(ranks, groups, strict=True)])
     pred, length = np.full(len(signed), 20000), np.full(len(signed), 1000)
     areas = [pred + np.rint(1000 * signed), pred, np.rint(1000 * (np.abs(signed) + 0.2)), length]
     return [area.astype(np.int64)[:, None] for area in areas]
@@ -306,11 +307,19 @@ def test_labels_that_clipping_makes_alike_are_no_measure_of_scatter(options):
 
 def test_where_groups_scatter_alike_the_median_tells_the_right_ones():
     """The right labels lie between shrunken and grown ones, of which the grown are more and scatter a little less."""
-    groups = [(200, -6.0, 0.6), (200, -9.0, 0.6), (210, -3.0, 0.5)]  # 0.65 and 0.56 in components, a ratio of 1.16
+    groups = [(1000, -6.0, 0.6), (1000, -9.0, 0.6), (1050, -3.0, 0.54)]  # 0.65 and 0.60 in components, a ratio of 1.09
     right, shrunken, grown = believed(groups, clip_px=20)
     assert right > 0.9 and shrunken < 0.05 and grown < 0.05
     right, _, grown = believed(groups, clip_px=20, max_scatter=1.0)
     assert right < 0.05 and grown > 0.9
+
+
+@pytest.mark.parametrize(("number", "right_ones"), [(40, True), (400, False)])
+def test_few_labels_do_not_show_which_group_scatters_less(number, right_ones):
+    """A ratio of 1.2 may be chance between 40 labels and 36 (two errors: 1.38), but not between 400 and 360 (1.11)."""
+    groups = [(number, -4.0, 0.6), (int(0.9 * number), -7.0, 0.48)]
+    right, wrong = believed(groups, clip_px=20)
+    assert (right > 0.9) == right_ones and (wrong > 0.9) != right_ones
 
 
 @pytest.mark.parametrize(("left", "joined"), [(1.6, True), (1.1, False)])
@@ -378,16 +387,26 @@ def test_there_are_no_more_components_than_different_samples(distinct):
 
 
 def test_if_the_network_does_not_agree_with_the_labels_it_would_believe_it_is_to_blame():
-    """Labels a quarter of the prediction and inside of it: 2 * 250 / (250 + 1000) = 0.4, whatever the pixels say."""
-    label = np.concatenate([np.arange(230, 271), np.zeros(5, dtype=int)])[:, None]
+    """Labels a fifth of the prediction and inside of it, 2 * 200 / (200 + 1000) = 0.33, but all much alike."""
+    label = np.concatenate([np.arange(180, 221), np.zeros(5, dtype=int)])[:, None]
     pred = np.full_like(label, 1000)
-    areas = [label, pred, pred - label, np.full_like(label, 500)]  # 1.5 px
+    areas = [label, pred, pred - label, np.full_like(label, 500)]  # all 1.6 px inside, give or take 10 / 500
     verdicts = displacement_filter(*areas)
-    assert (
-        verdicts.reason == "the network agrees with the labels that it would believe by a Dice of 0.40, less than 0.6"
+    assert verdicts.reason == (
+        "the network agrees with the labels that it would believe by a Dice of 0.33, without its bias by 0.97; "
+        "0.4 and 0.75 are needed"
     )
     assert verdicts.clean[:41].all() and not verdicts.clean[41:].any()  # a rule needs no mixture
-    assert displacement_filter(*areas, min_agreement=0.39).reason == ""
+    assert displacement_filter(*areas, min_dice=0.33).reason == ""
+
+
+def test_what_the_network_disagrees_by_once_its_bias_is_taken_off():
+    """Of 1.6 px, 1 px inside of the prediction, 0.6 px are left; both areas come to 3 px, once it is moved to 2 px:
+    1 - 0.6 / 2 = 0.7, and as they are 2 * 350 / 1500 = 0.47."""
+    label = np.arange(490, 511)[:, None].repeat(2, axis=0)
+    areas = [label, np.full_like(label, 1000), np.full_like(label, 800), np.full_like(label, 500)]
+    assert "by a Dice of 0.47, without its bias by 0.70; 0.4 and 0.75 are needed" in displacement_filter(*areas).reason
+    assert displacement_filter(*areas, min_agreement=0.69).reason == ""
 
 
 def test_labels_of_several_structures_agree_by_their_mean(discs):
@@ -396,8 +415,8 @@ def test_labels_of_several_structures_agree_by_their_mean(discs):
     label, pred, difference, _ = discs.areas
     dice = ((label + pred - difference) / (label + pred)).mean(axis=1)
     middle = np.median(dice[believed])
-    assert displacement_filter(*discs.areas, min_agreement=middle - 1e-6).reason == ""
-    assert f"by a Dice of {middle:.2f}" in displacement_filter(*discs.areas, min_agreement=middle + 1e-6).reason
+    assert displacement_filter(*discs.areas, min_dice=middle - 1e-6).reason == ""
+    assert f"by a Dice of {middle:.2f}" in displacement_filter(*discs.areas, min_dice=middle + 1e-6).reason
 
 
 def test_labels_beyond_the_clip_are_no_dense_group():
