@@ -26,7 +26,9 @@ TINY = {
     "cleanser#grid_size": 32,
 }
 # After a few seconds of training no prediction agrees with the labels, and the filter would decline to the end.
-_TINY_FILTER = {"label_filter#options": "{'min_agreement': 0.0, 'min_samples': 8, 'max_components': 2}"}
+_TINY_FILTER = {
+    "label_filter#options": "{'min_dice': 0.0, 'min_agreement': 0.0, 'min_samples': 8, 'max_components': 2}"
+}
 TINY_METHOD = {
     "methods/self_cleansing_practical": _TINY_FILTER,
     "methods/co_training": _TINY_FILTER,

@@ -172,7 +172,7 @@ def displacement_filter(
     unseen = marked & ~found & learnt
     comparable = (label_area > 0) & found
     dice = 1 - np.asarray(difference_area) / np.maximum(label_area + pred_area, 1)
-    both_px = (label_area + pred_area) / np.maximum(boundary_length, 1)  # areas over the same length as displacements
+    both_px = (label_area + pred_area) / np.maximum(np.asarray(boundary_length), 1)  # over the length displacements are
 
     def fit(values: NDArray[np.float64], number: int) -> Mixture:
         return fit_mixture(values, number, seed=seed, num_starts=num_starts, regularisation=resolution_px**2)
