@@ -112,7 +112,7 @@ def one_size(samples: int, size: int, folder: str, repeats: int) -> dict[str, fl
             network,
             dataset,
             bank,
-            DisplacementFilter({"min_agreement": 0.0}),
+            DisplacementFilter({"min_dice": 0.0, "min_agreement": 0.0}),
             Cleanser(),
             schedule,
             1,

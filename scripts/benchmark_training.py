@@ -216,7 +216,7 @@ def cleansing_share(shrink: int = 1, patients: int = 10, epochs: int = 3) -> dic
         that updates take at one every 5 epochs.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        never_declines = {"label_filter#options": {"min_agreement": 0.0, "min_samples": 8}}
+        never_declines = {"label_filter#options": {"min_dice": 0.0, "min_agreement": 0.0, "min_samples": 8}}
         made = workflow(Path(temporary), epochs, shrink, patients, warmup_epochs=1, update_every=1, **never_declines)
         trainer, parser = made.parser.get_parsed_content("train#trainer"), made.parser
         device, cleansing = parser.get_parsed_content("device"), parser.get_parsed_content("label_cleansing")

@@ -40,7 +40,7 @@ TINY = {
     "ramp_end_epoch": 3,
     "update_every": 1,
     "cleanser#grid_size": 32,
-    "label_filter#options": {"min_agreement": 0.0, "min_samples": 8, "max_components": 2},
+    "label_filter#options": {"min_dice": 0.0, "min_agreement": 0.0, "min_samples": 8, "max_components": 2},
 }
 
 

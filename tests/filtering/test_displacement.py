@@ -18,6 +18,8 @@ from bundle.self_cleansing.filtering import (
     fit_mixture,
     published_filter,
 )
+from bundle.self_cleansing.filtering.displacement import _dice_once_moved, _scatter_clearly_more
+from bundle.self_cleansing.filtering.mixture import Mixture
 
 
 class Discs(NamedTuple):
@@ -407,6 +409,29 @@ def test_what_the_network_disagrees_by_once_its_bias_is_taken_off():
     areas = [label, np.full_like(label, 1000), np.full_like(label, 800), np.full_like(label, 500)]
     assert "by a Dice of 0.47, without its bias by 0.70; 0.4 and 0.75 are needed" in displacement_filter(*areas).reason
     assert displacement_filter(*areas, min_agreement=0.69).reason == ""
+
+
+def test_dice_once_moved_by_hand():
+    """Absolute, signed, both areas; moved by -3: left are 1 + 0 of 7 - 3, and of the third row more than its areas."""
+    compared = np.array([[4.0, -3.0, 7.0], [3.0, -3.0, 3.0], [2.0, 0.0, 4.0]])
+    np.testing.assert_allclose(_dice_once_moved(compared, -3.0), [1 - 1 / 4, 1.0, 0.0], atol=1e-6)
+
+
+def test_which_components_scatter_clearly_more_by_hand():
+    """Standard deviations 0.5, 0.6, 0.3, 0.2 of the second feature; the third is not dense, the fourth has no label."""
+    deviations = np.array([0.5, 0.6, 0.3, 0.2])
+    covariances = np.stack([np.diag([1.0 / d, d**2]) for d in deviations])  # the first feature says the contrary
+    mixture = Mixture(np.full(4, 0.25), np.zeros((4, 2)), covariances, np.zeros((0, 4)), 0.0, True)
+
+    def wide(around: list[int], as_many: float = 0.8, max_scatter: float = 1.1) -> list[bool]:
+        dense = np.array([True, True, False, True])
+        return _scatter_clearly_more(mixture, np.array(around), dense, as_many, max_scatter).tolist()
+
+    assert wide([400, 400, 400, 0]) == [False, True, False, False]  # 1.2 against 1.1, two errors: exp(2 / 20) = 1.105
+    assert wide([300, 400, 400, 0]) == [False, False, False, False]  # three quarters are not as many
+    assert wide([300, 400, 400, 0], as_many=0.75) == [False, True, False, False]
+    assert wide([400, 400, 400, 0], max_scatter=1.25) == [False, False, False, False]
+    assert wide([80, 80, 80, 0]) == [False, False, False, False]  # two errors: exp(2 / sqrt(80)) = 1.25
 
 
 def test_labels_of_several_structures_agree_by_their_mean(discs):

@@ -139,8 +139,8 @@ def displacement_filter(
             as many labels around it as the densest place; where half of the hearts' labels were dilated, 0.1 to 0.2.
         max_scatter: >= 1, of the components' standard deviations, `resolution_px` included; a large one asks nothing.
             Where half of the hearts' labels walk outwards, or 70 % are dilated, wrong ones lie nearer to the median,
-            and scatter 1.2 to 1.6 times as much as the right ones. But wrong labels that are as many as the right ones
-            and agree better with each other (made by another model, say) are believed in their place.
+            and scatter 1.2 to 1.6 times as much as the right ones. But wrong labels that agree much better with each
+            other than the right ones do (made by another model, say) are believed, from about a third of all on.
         as_many: in [0, 1]. Not 1, because labels around a wide component between two groups are mostly of these.
         no_gap_px: the distance, |t| + left / 2, up to which components without a gap to the clean one are joined; those
             that clean hearts are split into lie up to 1.3 px from it.
@@ -189,7 +189,7 @@ def displacement_filter(
         around = ((np.abs(signed - signed_px) <= same_group_px) & (np.abs(signed) < clip_px)).sum(axis=0)
         off_median = np.abs(signed_px - np.median(signed)) + absolute_px / 2
         dense = around >= min_density * around.max()
-        wide = _scatter_clearly_more(mixture, around, as_many, max_scatter)
+        wide = _scatter_clearly_more(mixture, around, dense, as_many, max_scatter)
         nearest = int(np.argmin(np.where(dense & ~wide, off_median, np.inf)))
         no_gap = np.array([valley_ratio(mixture, nearest, other) >= no_gap_ratio for other in range(len(signed_px))])
         shift_px = np.abs(signed_px - signed_px[nearest])
@@ -229,13 +229,14 @@ def displacement_filter(
 
 
 def _scatter_clearly_more(
-    mixture: Mixture, around: NDArray[np.int64], as_many: float, max_scatter: float
+    mixture: Mixture, around: NDArray[np.int64], dense: NDArray[np.bool_], as_many: float, max_scatter: float
 ) -> NDArray[np.bool_]:
-    """Which of C components scatter, in the second feature, clearly more than one with about as many labels.
+    """Which of C components scatter, in the second feature, clearly more than a dense one with about as many labels.
 
     Args:
         mixture: C components.
         around: (C,), labels around each.
+        dense: (C,), those that can be a measure for others; the tightest of them is never among the outcome.
         as_many, max_scatter: see `displacement_filter`.
 
     Returns:
@@ -243,7 +244,9 @@ def _scatter_clearly_more(
     """
     log_scatter = np.log(mixture.covariances[:, 1, 1]) / 2
     error = np.sqrt((1 / np.maximum(around, 1)[:, None] + 1 / np.maximum(around, 1)) / 2)
-    rival = (as_many * around[:, None] <= around) & (around > 0)  # (C, C): whether the second is one for the first
+    rival = (
+        (as_many * around[:, None] <= around) & (around > 0) & dense
+    )  # (C, C): whether the second is one of the first
     clearly = log_scatter[:, None] - log_scatter > np.maximum(np.log(max_scatter), 2 * error)
     return (rival & clearly).any(axis=1)
 
@@ -255,5 +258,5 @@ def _dice_once_moved(compared: NDArray[np.float64], centre_px: float) -> NDArray
         compared: (n, 3), absolute and signed displacement, and the areas of label and prediction, over one length.
     """
     absolute, signed, both = compared.T
-    left = np.maximum(absolute - np.abs(signed), 0) + np.abs(signed - centre_px)
-    return 1 - left / np.maximum(both + centre_px, left)
+    left = absolute - np.abs(signed) + np.abs(signed - centre_px)
+    return 1 - left / np.maximum(both + centre_px, np.maximum(left, 1e-9))  # at least 0, where nothing would be left
