@@ -244,9 +244,7 @@ def _scatter_clearly_more(
     """
     log_scatter = np.log(mixture.covariances[:, 1, 1]) / 2
     error = np.sqrt((1 / np.maximum(around, 1)[:, None] + 1 / np.maximum(around, 1)) / 2)
-    rival = (
-        (as_many * around[:, None] <= around) & (around > 0) & dense
-    )  # (C, C): whether the second is one of the first
+    rival = (as_many * around[:, None] <= around) & (around > 0) & dense  # (C, C): of the first, the second
     clearly = log_scatter[:, None] - log_scatter > np.maximum(np.log(max_scatter), 2 * error)
     return (rival & clearly).any(axis=1)
 
