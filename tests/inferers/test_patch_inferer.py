@@ -237,7 +237,7 @@ def test_a_gray_ramp_is_a_palette_of_gray_values(tmp_path):
     assert len(image_files(tmp_path)) == 1
 
 
-def test_a_tiff_without_the_library_that_reads_it_is_no_damaged_file(tmp_path, monkeypatch):
+def test_a_tiff_without_the_library_that_reads_it_is_no_damaged_file(tmp_path):
     """In a fresh process, for the import of itk with warnings as errors, as this suite has them, ends Python."""
     Image.fromarray(np.eye(4, dtype=np.uint8)).save(tmp_path / "a.tif")
     program = "import sys; from bundle.self_cleansing.data.image_files import image_files; "
